@@ -1,0 +1,231 @@
+"""How well identities were kept: IDF1, MOTA, ID switches (motmetrics) and HOTA.
+
+Truth and prediction are compared segment by segment. Where a tracker was given the true masks,
+only their IDs are compared; where the masks are its own, they are matched by mask IoU.
+"""
+
+from __future__ import annotations
+
+import motmetrics
+import numpy as np
+import pandas as pd
+from scipy.optimize import linear_sum_assignment
+
+COLUMNS = ("IDF1", "MOTA", "switches", "HOTA", "DetA", "AssA", "identities", "ids", "segments")
+_ALPHAS = np.arange(0.05, 0.99, 0.05)
+_COUNTS = ["idf1", "mota", "num_switches", "num_objects"]
+
+
+class IdentityScorer:
+    """Collect a tracker's IDs frame by frame, then score them.
+
+    Parameters
+    ----------
+    min_iou : float
+        Mask IoU from which a predicted segment can be a true one, for all but HOTA.
+
+    Examples
+    --------
+    >>> scorer = IdentityScorer()
+    >>> scorer.add_ids([1, 2], [10, 20])
+    >>> scorer.add_ids([1, 2], [10, 21])        # the second one lost its ID
+    >>> scorer.scores()["IDF1"], scorer.scores()["switches"]
+    (0.75, 1)
+    """
+
+    def __init__(self, min_iou=0.5):
+        self.min_iou = min_iou
+        self._frames = []  # (truth (T,), predicted (P,), similarity (T, P)) by running numbers
+        self._names = ({}, {})
+        self._video = 0
+
+    def new_video(self):
+        """Start another video, where the same numbers mean other identities on both sides."""
+        self._video += 1
+
+    def add_ids(self, truth_ids, predicted_ids):
+        """Add a frame whose masks are the true ones.
+
+        Parameters
+        ----------
+        truth_ids, predicted_ids : sequence of int, length N
+            Of the same segments. A true ID of 0 or less is no object, a predicted one is no
+            prediction.
+
+        Raises
+        ------
+        ValueError
+            If they differ in length.
+        """
+        truth, predicted = np.asarray(truth_ids), np.asarray(predicted_ids)
+        if truth.shape != predicted.shape or truth.ndim != 1:
+            raise ValueError(
+                f"expected as many predicted as true IDs, got {predicted.shape} and {truth.shape}"
+            )
+        similarity = np.eye(len(truth))
+        similarity = similarity[np.ix_(truth > 0, predicted > 0)]
+        self._add(truth[truth > 0], predicted[predicted > 0], similarity)
+
+    def add_maps(self, truth_map, predicted_map):
+        """Add a frame whose masks may differ from the true ones.
+
+        Parameters
+        ----------
+        truth_map : ndarray of shape (H, W), int, or None
+            None where the annotation is missing: such a frame does not count.
+        predicted_map : ndarray of shape (H, W), int
+        """
+        if truth_map is not None:
+            self._add(*mask_iou(truth_map, predicted_map))
+
+    def _add(self, truth, predicted, similarity):
+        numbers = [
+            np.array([names.setdefault((self._video, int(i)), len(names)) for i in ids], np.int64)
+            for names, ids in zip(self._names, (truth, predicted))
+        ]
+        for side, ids in zip(("true", "predicted"), numbers):
+            if len(set(ids.tolist())) < len(ids):
+                raise ValueError(f"a {side} ID stands twice in one frame")
+        self._frames.append((*numbers, similarity))
+
+    def scores(self):
+        """Score all frames so far.
+
+        Returns
+        -------
+        dict
+            ``IDF1`` (Ristani et al. 2016), ``MOTA`` and ``switches`` (Bernardin and
+            Stiefelhagen 2008), ``HOTA``, ``DetA``, ``AssA`` (Luiten et al. 2021), the number of
+            true ``identities``, of ``ids`` given, and of true ``segments``. All rates in [0, 1]
+            but MOTA, which can be negative; NaN where nothing was there to score.
+        """
+        accumulator = motmetrics.MOTAccumulator(auto_id=True)
+        for truth, predicted, similarity in self._frames:
+            distance = np.where(similarity >= self.min_iou, 1 - similarity, np.nan)
+            accumulator.update(truth, predicted, distance)
+        if self._frames:
+            row = motmetrics.metrics.create().compute(accumulator, metrics=_COUNTS).iloc[0]
+        else:
+            row = {"idf1": np.nan, "mota": np.nan, "num_switches": 0, "num_objects": 0}
+        n_truth, n_predicted = map(len, self._names)
+        return {
+            "IDF1": float(row["idf1"]),
+            "MOTA": float(row["mota"]),
+            "switches": int(row["num_switches"]),
+            **hota(self._frames, n_truth, n_predicted),
+            "identities": n_truth,
+            "ids": n_predicted,
+            "segments": int(row["num_objects"]),
+        }
+
+
+def hota(frames, n_truth, n_predicted):
+    """Higher order tracking accuracy.
+
+    Parameters
+    ----------
+    frames : sequence of (ndarray (T,), ndarray (P,), ndarray (T, P))
+        Per frame: numbers of the true identities in [0, n_truth), of the predicted ones in
+        [0, n_predicted), and their similarities in [0, 1].
+    n_truth, n_predicted : int
+
+    Returns
+    -------
+    dict
+        ``HOTA``, ``DetA`` and ``AssA``, averaged over 19 similarity thresholds; NaN where there
+        is neither truth nor prediction.
+
+    Notes
+    -----
+    Luiten et al. 2021, "HOTA: A Higher Order Metric for Evaluating Multi-Object Tracking",
+    equations 2 to 9.
+    """
+    together = np.zeros((n_truth, n_predicted))
+    n_frames_truth, n_frames_predicted = np.zeros(n_truth), np.zeros(n_predicted)
+    for truth, predicted, similarity in frames:
+        union = similarity.sum(0)[None] + similarity.sum(1)[:, None] - similarity
+        together[np.ix_(truth, predicted)] += similarity / np.maximum(union, 1e-12)
+        n_frames_truth[truth] += 1
+        n_frames_predicted[predicted] += 1
+    union = n_frames_truth[:, None] + n_frames_predicted[None]
+    alignment = together / np.maximum(union - together, 1e-12)
+
+    matches = np.zeros((len(_ALPHAS), n_truth, n_predicted))
+    for truth, predicted, similarity in frames:
+        weight = alignment[np.ix_(truth, predicted)] * similarity
+        rows, columns = linear_sum_assignment(weight, maximize=True)
+        close = similarity[rows, columns] >= _ALPHAS[:, None] - 1e-9
+        matches[:, truth[rows], predicted[columns]] += close
+
+    true_positives = matches.sum(axis=(1, 2))
+    total = n_frames_truth.sum() + n_frames_predicted.sum()
+    if not total:
+        return {"HOTA": np.nan, "DetA": np.nan, "AssA": np.nan}
+    detection = true_positives / (total - true_positives)
+    association = (matches * (matches / np.maximum(union - matches, 1e-12))).sum(axis=(1, 2))
+    association /= np.maximum(true_positives, 1)
+    return {
+        "HOTA": float(np.sqrt(detection * association).mean()),
+        "DetA": float(detection.mean()),
+        "AssA": float(association.mean()),
+    }
+
+
+def mask_iou(truth_map, predicted_map):
+    """Intersection over union of all pairs of segments of two label maps.
+
+    Parameters
+    ----------
+    truth_map, predicted_map : ndarray of shape (H, W), int
+        0 = background.
+
+    Returns
+    -------
+    truth_ids : ndarray of shape (T,), int64
+    predicted_ids : ndarray of shape (P,), int64
+    iou : ndarray of shape (T, P), float64
+
+    Raises
+    ------
+    ValueError
+        If the maps differ in size or are no label maps.
+
+    Examples
+    --------
+    >>> mask_iou(np.array([[0, 3, 3, 4]]), np.array([[0, 9, 8, 8]]))[2].round(2)
+    array([[0.33, 0.5 ],
+           [0.5 , 0.  ]])
+    """
+    maps = np.asarray(truth_map), np.asarray(predicted_map)
+    for name, array in zip(("truth_map", "predicted_map"), maps):
+        if array.ndim != 2 or array.dtype.kind not in "iu":
+            raise ValueError(
+                f"{name}: expected an integer label map (H, W), got {array.dtype} {array.shape}"
+            )
+    if maps[0].shape != maps[1].shape:
+        raise ValueError(f"label maps differ in size: {maps[0].shape} and {maps[1].shape}")
+    inside = (maps[0] != 0) | (maps[1] != 0)
+    truth_ids, row = np.unique(maps[0][inside], return_inverse=True)
+    predicted_ids, column = np.unique(maps[1][inside], return_inverse=True)
+    shape = len(truth_ids), len(predicted_ids)
+    pixels = np.bincount(row * shape[1] + column, minlength=shape[0] * shape[1]).reshape(shape)
+    union = pixels.sum(1, keepdims=True) + pixels.sum(0, keepdims=True) - pixels
+    iou = (pixels / np.maximum(union, 1))[np.ix_(truth_ids != 0, predicted_ids != 0)]
+    ids = (x[x != 0].astype(np.int64) for x in (truth_ids, predicted_ids))
+    return (*ids, iou)
+
+
+def score_table(scorers):
+    """Put the scores of several trackers side by side.
+
+    Parameters
+    ----------
+    scorers : dict of str to IdentityScorer
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row a tracker, in the order given; columns as in `COLUMNS`, rates to 3 decimals.
+    """
+    rows = {name: scorer.scores() for name, scorer in scorers.items()}
+    return pd.DataFrame.from_dict(rows, orient="index", columns=list(COLUMNS)).round(3)

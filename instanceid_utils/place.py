@@ -1,0 +1,182 @@
+"""The place cue: where an instance should be now, and how far that can be trusted.
+
+From one frame to the next, position says more than looks; between look-alikes it is all there
+is. After a while unseen, or across a shot cut, it says nothing. So the cue is a number in
+[0, 1] that can only take something *off* the distance of a pair: overlap with the predicted
+box, fading with the time since the instance was last seen. Zero is no objection, which is why
+an object that comes back elsewhere is still known by its looks.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+
+def box_iou(a_tlbr, b_tlbr, buffer=0.0):
+    """Intersection over union of every box with every other.
+
+    Parameters
+    ----------
+    a_tlbr, b_tlbr : ndarray of shape (N, 4) and (M, 4)
+        left, top, right, bottom; right and bottom exclusive.
+    buffer : float
+        Grow every box on each side by this much of its width and height first, so that boxes
+        which just miss each other still count as near (Yang et al. 2023, "Hard to Track Objects
+        with Irregular Motions and Similar Appearances? Make It Easier by Buffering the Matching
+        Space", equation 1).
+
+    Returns
+    -------
+    ndarray of shape (N, M), float64
+        0 where both boxes have no area.
+
+    Examples
+    --------
+    >>> box_iou([[0, 0, 2, 2]], [[1, 0, 3, 2], [4, 0, 6, 2]]).round(2)
+    array([[0.33, 0.  ]])
+    >>> box_iou([[0, 0, 2, 2]], [[1, 0, 3, 2], [4, 0, 6, 2]], buffer=1.0).round(2)
+    array([[0.71, 0.2 ]])
+    """
+    a, b = _grow(a_tlbr, buffer), _grow(b_tlbr, buffer)
+    corner = np.maximum(a[:, None, :2], b[None, :, :2])
+    other = np.minimum(a[:, None, 2:], b[None, :, 2:])
+    shared = np.clip(other - corner, 0, None).prod(axis=2)
+    area_a, area_b = (np.clip(x[:, 2:] - x[:, :2], 0, None).prod(axis=1) for x in (a, b))
+    union = area_a[:, None] + area_b[None, :] - shared
+    return np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
+
+
+def _grow(boxes_tlbr, buffer):
+    boxes = np.asarray(boxes_tlbr, np.float64).reshape(-1, 4)
+    if not buffer:
+        return boxes
+    room = (boxes[:, 2:] - boxes[:, :2]) * buffer
+    return np.concatenate([boxes[:, :2] - room, boxes[:, 2:] + room], axis=1)
+
+
+@dataclass
+class _Sighting:
+    box_tlbr: tuple  # where it was last seen
+    velocity: tuple  # pixels an update, of the box centre
+    time: int  # the update in which it was last seen
+
+
+class PlaceMemory:
+    """Last place and motion of the instances seen lately.
+
+    Parameters
+    ----------
+    fade : float
+        The trust in a place is multiplied by this for each update in which its instance was
+        not seen: 1 in the next update, ``fade`` after one gap, and so on.
+    buffer : float
+        Passed to `box_iou`.
+    inertia : float
+        Weight of the earlier velocity in its moving average, and the rate at which a velocity
+        dies away while its instance is unseen.
+
+    Notes
+    -----
+    Instances with a trust below 1 % are dropped, so the memory is as small as the scene.
+
+    Examples
+    --------
+    >>> memory = PlaceMemory()
+    >>> memory.observe([7], [[0, 0, 10, 10]], time=0)
+    >>> memory.observe([7], [[4, 0, 14, 10]], time=1)
+    >>> ids, place = memory.match([[8, 0, 18, 10]], time=2)     # where it is going
+    >>> ids, place.round(2)
+    (array([7]), array([[1.]]))
+    """
+
+    def __init__(self, fade=0.8, buffer=0.5, inertia=0.5):
+        self.fade, self.buffer, self.inertia = fade, buffer, inertia
+        self._seen = {}
+
+    def __len__(self):
+        return len(self._seen)
+
+    def match(self, boxes_tlbr, time):
+        """Compare boxes with the places where instances are expected.
+
+        Parameters
+        ----------
+        boxes_tlbr : ndarray of shape (N, 4)
+        time : int
+            Number of this update, larger than that of any observed.
+
+        Returns
+        -------
+        ids : ndarray of shape (M,), int64
+            The instances remembered, in increasing order.
+        place : ndarray of shape (N, M), float64
+            Overlap times trust, in [0, 1].
+        """
+        ids = np.array(sorted(self._seen), np.int64)
+        if not len(ids):
+            return ids, np.zeros((len(boxes_tlbr), 0))
+        seen = [self._seen[i] for i in ids.tolist()]
+        box = np.array([s.box_tlbr for s in seen], np.float64)
+        age = time - np.array([s.time for s in seen])
+        steps = (1 - self.inertia**age) / (1 - self.inertia)  # of a velocity that dies away
+        shift = np.array([s.velocity for s in seen]) * steps[:, None]
+        overlap = box_iou(boxes_tlbr, box + np.tile(shift, 2), self.buffer)
+        return ids, overlap * self._trust(age)
+
+    def observe(self, ids, boxes_tlbr, time):
+        """Note where instances are in this update; forget those unseen for long.
+
+        Parameters
+        ----------
+        ids : sequence of int, length N
+        boxes_tlbr : ndarray of shape (N, 4)
+        time : int
+            Number of this update.
+        """
+        for i, box in zip(ids, np.asarray(boxes_tlbr, np.float64).tolist()):
+            last = self._seen.get(int(i))
+            velocity = (0.0, 0.0) if last is None else self._velocity(last, box, time)
+            self._seen[int(i)] = _Sighting(tuple(box), velocity, time)
+        for i in [i for i, s in self._seen.items() if self._trust(time + 1 - s.time) < 0.01]:
+            del self._seen[i]
+
+    def forget(self, ids=None):
+        """Drop the places of some instances, or of all: after a cut they say nothing."""
+        for i in list(self._seen) if ids is None else ids:
+            self._seen.pop(int(i), None)
+
+    def rename(self, old, new):
+        """Give the place of ``old`` to ``new``, unless ``new`` was seen later."""
+        sighting = self._seen.pop(int(old), None)
+        if sighting is not None:
+            known = self._seen.get(int(new))
+            if known is None or known.time <= sighting.time:
+                self._seen[int(new)] = sighting
+
+    def state(self):
+        """Return all that `restore` needs, in types that JSON has."""
+        return [[i, asdict(s)] for i, s in self._seen.items()]
+
+    def restore(self, state):
+        """Continue where the memory that gave ``state`` stood."""
+        self._seen = {
+            int(i): _Sighting(tuple(s["box_tlbr"]), tuple(s["velocity"]), s["time"])
+            for i, s in state
+        }
+
+    def _trust(self, age):
+        return self.fade ** (age - 1.0)
+
+    def _velocity(self, last, box, time):
+        step = (_centre(box) - _centre(last.box_tlbr)) / (time - last.time)
+        if last.velocity == (0.0, 0.0):
+            return tuple(step.tolist())
+        mixed = self.inertia * np.array(last.velocity) + (1 - self.inertia) * step
+        return tuple(mixed.tolist())
+
+
+def _centre(box_tlbr):
+    left, top, right, bottom = box_tlbr
+    return np.array([(left + right) / 2, (top + bottom) / 2])
