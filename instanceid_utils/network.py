@@ -1,0 +1,135 @@
+"""The embedding network: a segment's crop in, a point on the unit sphere out."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from instanceid_utils._tensorflow import tf
+
+WIDTHS = (32, 64, 128)
+
+
+@tf.keras.utils.register_keras_serializable("instanceid")
+class SoftHistogram(tf.keras.layers.Layer):
+    """Share of the segment's pixels near each of ``n_bins`` learned colours, square-rooted.
+
+    A colour histogram whose bins are soft and move with the loss. The square root makes the L2
+    distance of two histograms their Hellinger distance.
+    """
+
+    def __init__(self, n_bins=64, **kwargs):
+        super().__init__(**kwargs)
+        self.n_bins = n_bins
+
+    def build(self, input_shape):
+        grid = np.stack(np.meshgrid(*[np.linspace(-0.9, 0.9, 4)] * 3), -1).reshape(-1, 3)
+        start = grid[np.arange(self.n_bins) % len(grid)].astype(np.float32)
+        self.centres = self.add_weight(
+            name="centres", shape=start.shape, initializer=tf.constant_initializer(start)
+        )
+        self.log_sharpness = self.add_weight(
+            name="log_sharpness", shape=(), initializer=tf.constant_initializer(np.log(12.0))
+        )
+
+    def call(self, inputs):
+        """Histogram of each picture.
+
+        Parameters
+        ----------
+        inputs : tuple of tensor
+            Colours (B, H, W, 3) in [-1, 1] and weights (B, H, W, 1) in [0, 1].
+
+        Returns
+        -------
+        tensor of shape (B, n_bins), float32
+        """
+        colours, weights = inputs
+        dot = tf.einsum("bhwc,nc->bhwn", colours, self.centres)
+        near = 2 * dot - tf.reduce_sum(self.centres**2, -1)  # |colour|^2 cancels in the softmax
+        share = tf.nn.softmax(near * tf.exp(self.log_sharpness)) * weights
+        total = tf.reduce_sum(weights, (1, 2)) + 1e-6
+        return tf.sqrt(tf.reduce_sum(share, (1, 2)) / total + 1e-6)
+
+    def get_config(self):
+        return {**super().get_config(), "n_bins": self.n_bins}
+
+
+@tf.keras.utils.register_keras_serializable("instanceid")
+class MaskedPooling(tf.keras.layers.Layer):
+    """Pool features over the segment alone: their mean and their generalised mean (p = 3).
+
+    GeM: Radenovic et al. 2018, "Fine-tuning CNN image retrieval", equation 3.
+    """
+
+    def call(self, inputs):
+        """Pool (B, H, W, C) features under (B, H, W, 1) weights; returns (B, 2 C)."""
+        features, weights = inputs
+        weights = weights + 1e-4  # a sliver still counts
+        weights = weights / tf.reduce_sum(weights, (1, 2), keepdims=True)
+        mean = tf.reduce_sum(features * weights, (1, 2))
+        cubes = tf.reduce_sum(tf.maximum(features, 1e-3) ** 3 * weights, (1, 2))
+        return tf.concat([mean, cubes ** (1 / 3)], -1)
+
+
+@tf.keras.utils.register_keras_serializable("instanceid")
+class UnitLength(tf.keras.layers.Layer):
+    """Scale each vector to length 1, so that the L2 distance lies in [0, 2]."""
+
+    def call(self, inputs):
+        return tf.math.l2_normalize(inputs, -1, epsilon=1e-12)
+
+
+def _convolution(x, width, stride=1, activate=True):
+    x = tf.keras.layers.Conv2D(width, 3, stride, "same", use_bias=False)(x)
+    x = tf.keras.layers.BatchNormalization(momentum=0.95)(x)
+    return tf.keras.layers.ReLU()(x) if activate else x
+
+
+def _residual(x, width):
+    y = _convolution(_convolution(x, width), width, activate=False)
+    return tf.keras.layers.ReLU()(x + y)
+
+
+def build_network(crop_size=64, dim=128, *, widths=WIDTHS, n_bins=64, pooling="masked"):
+    """Build the network, untrained.
+
+    Parameters
+    ----------
+    crop_size : int
+        Side of a crop in pixels, a multiple of 8.
+    dim : int
+        Length of an embedding.
+    widths : tuple of int
+        Channels at 1/2, 1/4 and 1/8 of the crop.
+    n_bins : int
+        Bins of the learned colour histogram; 0 leaves it out.
+    pooling : {"masked", "plain"}
+        Whether features are pooled over the segment or over the whole crop.
+
+    Returns
+    -------
+    tf.keras.Model
+        From crops (B, crop_size, crop_size, 4), uint8 or float32 in [0, 255], RGBA as
+        ``segments.cut_crops`` makes them, to (B, dim) float32 of unit length.
+    """
+    if crop_size % 8 or crop_size < 16:
+        raise ValueError(f"crop_size: expected a multiple of 8 from 16 up, got {crop_size}")
+    layers = tf.keras.layers
+    crops = layers.Input((crop_size, crop_size, 4), name="crops")
+    scaled = layers.Rescaling(1 / 127.5, -1, name="scaled")(crops)
+    mask = scaled[..., 3:] * 0.5 + 0.5
+    x = _convolution(layers.Concatenate()([scaled[..., :3], mask]), widths[0], 2)
+    x = _residual(x, widths[0])
+    for width in widths[1:]:
+        x = _residual(_convolution(x, width, 2), width)
+    small = layers.AveragePooling2D(8, name="small_mask")(mask)
+    weights = small if pooling == "masked" else tf.ones_like(small)
+    features = [layers.BatchNormalization(momentum=0.95)(MaskedPooling()([x, weights]))]
+    if n_bins:
+        colours = layers.AveragePooling2D(2)(scaled[..., :3])
+        inside = layers.AveragePooling2D(2)(mask) ** 4  # leave out pixels mixed with the fill
+        histogram = SoftHistogram(n_bins, name="histogram")([colours, inside])
+        features.append(layers.BatchNormalization(momentum=0.95)(histogram))
+    x = layers.Concatenate()(features) if len(features) > 1 else features[0]
+    x = layers.Dense(dim, use_bias=False, name="embedding")(x)
+    return tf.keras.Model(crops, UnitLength(name="unit")(x), name="instanceid")

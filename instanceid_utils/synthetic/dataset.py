@@ -1,0 +1,207 @@
+"""The default data set: generated video in the DAVIS 2017 layout, with every trap of the real one."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass, replace
+from pathlib import Path as FilePath
+
+import cv2
+import numpy as np
+
+from instanceid_utils.data import write_label_map
+from instanceid_utils.synthetic._parallel import in_processes
+from instanceid_utils.synthetic.bodies import draw_body, draw_lookalike
+from instanceid_utils.synthetic.scenes import Actor, draw_path, draw_scene
+
+VERSION = 1  # of what a seed stands for; counts up when the pictures change
+RESOLUTION = "216p"
+HEIGHT, WIDTH = 216, 384
+CARD = "generated.json"
+
+
+@dataclass(frozen=True)
+class Plot:
+    """What happens in a sequence.
+
+    Attributes
+    ----------
+    n_frames, n_actors : int
+    n_shots : int
+        Shots between cuts; the cast returns in each, in another place and light.
+    n_occluders : int
+        Trunks, posts and bushes in front.
+    lookalikes : bool
+        All actors are of one model and differ in details.
+    returns : bool
+        Actors leave for a third of the sequence and come back.
+    travel, shake : float
+        How fast actors cross the frame (frame heights per frame), how far the camera swings.
+    turning : float
+        How much of their other side actors show.
+    """
+
+    n_frames: int = 30
+    n_actors: int = 4
+    n_shots: int = 1
+    n_occluders: int = 0
+    lookalikes: bool = False
+    returns: bool = False
+    travel: float = 0.006
+    shake: float = 0.02
+    turning: float = 1.0
+
+
+TEST_PLOTS = {
+    "crossing": Plot(60, 4, travel=0.02),
+    "lookalikes": Plot(60, 4, lookalikes=True),
+    "occluders": Plot(60, 3, n_occluders=4, travel=0.012),
+    "returns": Plot(60, 4, returns=True),
+    "cuts": Plot(60, 4, n_shots=4),
+    "turning": Plot(60, 3, turning=3.0, shake=0.08),
+}
+
+
+def _train_plot(rng):
+    return Plot(
+        n_frames=30,
+        n_actors=int(rng.integers(3, 6)),
+        n_shots=int(rng.choice([1, 2], p=(0.7, 0.3))),
+        n_occluders=int(rng.choice([0, 1, 3], p=(0.6, 0.2, 0.2))),
+        lookalikes=bool(rng.random() < 0.3),
+        returns=bool(rng.random() < 0.2),
+        travel=float(rng.uniform(0.002, 0.02)),
+        shake=float(rng.uniform(0, 0.08)),
+        turning=float(rng.uniform(0.5, 2.5)),
+    )
+
+
+def _cast(plot, rng):
+    first = draw_body(rng)
+    others = [
+        draw_lookalike(first, rng, 2) if plot.lookalikes else draw_body(rng)
+        for _ in range(plot.n_actors - 1)
+    ]
+    return [first, *others]
+
+
+def _shot(cast, plot, n_frames, rng):
+    """Put the cast into one place, spread from left to right so that most of it is seen."""
+    actors = []
+    columns = rng.permutation(len(cast))
+    for label, (body, column) in enumerate(zip(cast, columns), 1):
+        size = (0.3, 0.62) if body.plan != "vehicle" else (0.4, 0.75)
+        path = draw_path(rng, size=size, travel=plot.travel, turning=plot.turning, span=n_frames)
+        x = (column + rng.uniform(0.25, 0.75)) / len(cast) * WIDTH / HEIGHT
+        path.place[0, 0] = x - path.place[1, 0] * n_frames / 2
+        absent = ()
+        if plot.returns and label % 2:
+            start = rng.uniform(0.25, 0.4) * n_frames
+            absent = ((start, start + n_frames / 3),)
+        actors.append(Actor(label, body, path, rng.uniform(0.5, 1.5), rng.uniform(0, 0.3), absent))
+    return draw_scene(actors, HEIGHT, WIDTH, rng, n_occluders=plot.n_occluders, shake=plot.shake)
+
+
+def draw_sequence(plot: Plot, seed):
+    """Draw a sequence frame by frame.
+
+    Parameters
+    ----------
+    plot : Plot
+    seed : int or sequence of int
+
+    Yields
+    ------
+    image : ndarray of shape (HEIGHT, WIDTH, 3), uint8
+        RGB.
+    label_map : ndarray of shape (HEIGHT, WIDTH), uint8
+        Labels 1 to ``plot.n_actors``, the same for the same actor throughout; 0 = background.
+    """
+    rng = np.random.default_rng(seed)
+    cast = _cast(plot, rng)
+    lengths = np.diff(np.linspace(0, plot.n_frames, plot.n_shots + 1).astype(int))
+    for n_frames in lengths:
+        scene = _shot(cast, plot, int(n_frames), rng)
+        for time in range(n_frames):
+            yield scene.frame(time, rng)
+
+
+def _write_sequence(job):
+    root, name, plot, seed = job
+    pictures = root / "JPEGImages" / RESOLUTION / name
+    annotations = root / "Annotations" / RESOLUTION / name
+    pictures.mkdir(parents=True)
+    annotations.mkdir(parents=True)
+    for index, (image, label_map) in enumerate(draw_sequence(plot, seed)):
+        # The camera compressed the picture already; 95 keeps what it left.
+        data = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 95])[1]
+        (pictures / f"{index:05d}.jpg").write_bytes(data.tobytes())
+        write_label_map(annotations / f"{index:05d}.png", label_map)
+    return name
+
+
+def generate(root, *, seed=0, n_train=20, scale=1.0, workers=2, progress=True):
+    """Write the generated data set, unless it is there already.
+
+    Train and test share no identity: each sequence has a cast of its own.
+
+    Parameters
+    ----------
+    root : path
+        Folder to make; it appears only when it is complete.
+    seed : int
+        Same seed, same pictures.
+    n_train : int
+        Sequences to train on; the six test sequences are those of ``TEST_PLOTS``.
+    scale : float
+        Factor on the length of every sequence, for quick tests.
+    workers : int
+        Processes.
+    progress : bool
+        Show a bar.
+
+    Returns
+    -------
+    pathlib.Path
+        ``root``.
+
+    Raises
+    ------
+    FileExistsError
+        If ``root`` holds something else than this data set.
+    """
+    root = FilePath(root)
+    card = {"version": VERSION, "seed": seed, "n_train": n_train, "scale": scale}
+    if root.exists() and any(root.iterdir()):
+        if (root / CARD).exists() and json.loads((root / CARD).read_text()) == card:
+            return root
+        raise FileExistsError(
+            f"{root}: expected nothing there, or generated data made with {card}; "
+            "remove the folder or name another"
+        )
+    plots = {f"train-{i:02d}": _train_plot(np.random.default_rng([seed, 1, i])) for i in range(n_train)}
+    plots.update(TEST_PLOTS)
+    root.parent.mkdir(parents=True, exist_ok=True)
+    beside = FilePath(tempfile.mkdtemp(prefix=f".{root.name}-", dir=root.parent))
+    try:
+        jobs = [
+            (beside, name, replace(plot, n_frames=max(2, round(plot.n_frames * scale))), [seed, 2, i])
+            for i, (name, plot) in enumerate(plots.items())
+        ]
+        list(in_processes(_write_sequence, jobs, workers, "generated video", progress))
+        sets = beside / "ImageSets" / "2017"
+        sets.mkdir(parents=True)
+        (sets / "train.txt").write_text("".join(f"{n}\n" for n in plots if n not in TEST_PLOTS))
+        (sets / "val.txt").write_text("".join(f"{n}\n" for n in TEST_PLOTS))
+        (beside / CARD).write_text(json.dumps(card) + "\n")
+        if root.exists():
+            root.rmdir()
+        os.chmod(beside, 0o755)
+        os.replace(beside, root)
+    except BaseException:
+        shutil.rmtree(beside, ignore_errors=True)
+        raise
+    return root
