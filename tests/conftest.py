@@ -1,0 +1,60 @@
+"""What several test files share."""
+
+import os
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import settings
+
+from instanceid_utils.data import write_label_map
+
+settings.register_profile("instanceid", deadline=None)  # shared machines stall now and then
+settings.load_profile("instanceid")
+
+
+def pytest_configure(config):
+    config.addinivalue_line(
+        "markers", "real_data: reads real video in the DAVIS layout from INSTANCEID_DAVIS_ROOT"
+    )
+
+
+@pytest.fixture(scope="session")
+def davis_root():
+    """Folder with real video in the DAVIS layout; skips the test where there is none."""
+    root = os.environ.get("INSTANCEID_DAVIS_ROOT")
+    if not root:
+        pytest.skip("INSTANCEID_DAVIS_ROOT is unset: it names a folder in the DAVIS 2017 layout")
+    if not Path(root).is_dir():
+        pytest.skip(f"INSTANCEID_DAVIS_ROOT: no such folder, {root}")
+    return Path(root)
+
+
+@pytest.fixture
+def make_davis(tmp_path):
+    """Return a function that writes a small data set in the DAVIS layout."""
+
+    def make(sequences=(("pond", 4), ("road", 3)), size=(48, 64), root=None, **splits):
+        """``size`` is (H, W); each frame has a square of label 1 and a bar of label 2."""
+        root = Path(root or tmp_path / "davis")
+        for k, (name, n_frames) in enumerate(sequences):
+            images = root / "JPEGImages/480p" / name
+            labels = root / "Annotations/480p" / name
+            images.mkdir(parents=True)
+            labels.mkdir(parents=True)
+            for i in range(n_frames):
+                label_map = np.zeros(size, np.uint8)
+                label_map[10:22, 5 + i : 17 + i] = 1
+                label_map[30:34, 20:50] = 2
+                image = np.full((*size, 3), 90 + 10 * k, np.uint8)
+                image[label_map == 1] = 200, 40, 40
+                image[label_map == 2] = 40, 40, 200
+                cv2.imwrite(str(images / f"{i:05d}.jpg"), image[..., ::-1])
+                write_label_map(labels / f"{i:05d}.png", label_map)
+        for split, names in splits.items():
+            (root / "ImageSets/2017").mkdir(parents=True, exist_ok=True)
+            (root / "ImageSets/2017" / f"{split}.txt").write_text("\n".join(names) + "\n")
+        return root
+
+    return make
