@@ -1,0 +1,105 @@
+"""What the gallery takes, and the errors for all else."""
+
+from __future__ import annotations
+
+import math
+import operator
+
+import numpy as np
+
+UNIT_TOLERANCE = 1e-3  # of the length of a vector
+MAX_ID = 2**63 - 1
+
+
+def check_ids(ids, name="ids"):
+    """Return different positive integers as int64 (N,), or raise a ValueError."""
+    array = np.asarray(ids)
+    if array.size == 0:
+        array = array.astype(np.int64)
+    if array.ndim != 1 or array.dtype.kind not in "iu":
+        raise ValueError(
+            f"{name}: expected integers of shape (N,), from 1 to 2**63 - 1, "
+            f"got {array.dtype} of shape {array.shape}"
+        )
+    listed = array.tolist()
+    if listed and not 0 < min(listed) <= max(listed) <= MAX_ID:
+        bad = next(i for i in listed if not 0 < i <= MAX_ID)
+        raise ValueError(f"{name}: expected IDs from 1 to 2**63 - 1, got {bad}")
+    if len(set(listed)) != len(listed):
+        twice = next(i for i in listed if listed.count(i) > 1)
+        raise ValueError(f"{name}: ID {twice} comes more than once; an ID has one view per call")
+    return array.astype(np.int64, copy=False)
+
+
+def check_vectors(vectors, dim, n=None, name="vectors"):
+    """Return unit vectors as contiguous float32 (N, D), or raise a ValueError."""
+    array = np.asarray(vectors)
+    if array.dtype != np.float32 or array.ndim != 2 or array.shape[1] != dim:
+        raise ValueError(
+            f"{name}: expected float32 of shape (N, {dim}), "
+            f"got {array.dtype} of shape {array.shape}"
+        )
+    if n is not None and len(array) != n:
+        raise ValueError(f"{name}: expected as many as IDs, {n}, got {len(array)}")
+    squared = np.einsum("nd,nd->n", array, array)
+    good = np.abs(squared - 1) <= 2 * UNIT_TOLERANCE  # False for NaN too
+    if not good.all():
+        bad = int(good.argmin())
+        raise ValueError(
+            f"{name}: expected finite vectors of length 1, "
+            f"number {bad} has length {math.sqrt(squared[bad]):g}"
+        )
+    return np.ascontiguousarray(array)
+
+
+def check_time(time, name="time"):
+    """Return a finite float, or raise a ValueError."""
+    try:
+        value = float(time)
+    except (TypeError, ValueError):
+        value = math.nan
+    if not math.isfinite(value):
+        raise ValueError(f"{name}: expected a finite number, got {time!r}")
+    return value
+
+
+def check_count(value, name, least=1):
+    """Return an int of at least `least`, or raise a ValueError."""
+    try:
+        number = operator.index(value)
+    except TypeError:
+        number = least - 1
+    if number < least or isinstance(value, (bool, np.bool_)):
+        raise ValueError(f"{name}: expected an integer of at least {least}, got {value!r}")
+    return number
+
+
+def check_keys(keys, known, id):
+    """Tell which of the known keys are chosen; some but not all of them must be."""
+    array = np.asarray(keys)
+    if array.size == 0:
+        array = array.astype(np.int64)
+    if array.ndim != 1 or array.dtype.kind not in "iu":
+        raise ValueError(f"keys: expected integers of shape (N,), got {array.dtype} {array.shape}")
+    strange = np.setdiff1d(array, known)
+    if strange.size:
+        raise ValueError(f"keys: ID {id} has no exemplar with key {strange[0]}")
+    chosen = np.isin(known, array)
+    if not chosen.any() or chosen.all():
+        raise ValueError(
+            f"keys: expected some but not all of the {len(known)} exemplars of ID {id}, "
+            f"got {int(chosen.sum())}"
+        )
+    return chosen
+
+
+def check_settings(dim, max_exemplars, policy, policies, momentum, min_novelty):
+    """Raise a ValueError for settings that make no gallery."""
+    check_count(dim, "dim")
+    check_count(max_exemplars, "max_exemplars")
+    if policy not in policies:
+        raise ValueError(f"policy: expected one of {policies}, got {policy!r}")
+    if not 0 <= check_time(momentum, "momentum") < 1:
+        raise ValueError(f"momentum: expected a number in [0, 1), got {momentum}")
+    if not 0 <= check_time(min_novelty, "min_novelty") <= 2:
+        raise ValueError(f"min_novelty: expected a distance in [0, 2], got {min_novelty}")
