@@ -1,0 +1,146 @@
+"""Pairs of segments: their distances, and which of them count."""
+
+from __future__ import annotations
+
+import numpy as np
+
+MIN_GAP = 20
+_BLOCK = 512
+
+
+def pairwise_distances(a, b=None):
+    """L2 distances, not squared, between two sets of vectors.
+
+    Summed in float64: in float32, ``|a|^2 + |b|^2 - 2ab`` turns the distance between equal unit
+    vectors into some 3e-4.
+
+    Parameters
+    ----------
+    a : array_like of shape (N, D)
+    b : array_like of shape (M, D), optional
+        Default: `a`.
+
+    Returns
+    -------
+    ndarray of shape (N, M), float32
+
+    Raises
+    ------
+    ValueError
+        If shapes disagree, or a value is NaN or infinite.
+
+    Examples
+    --------
+    >>> pairwise_distances([[0, 0]], [[3, 4], [0, 0]])
+    array([[5., 0.]], dtype=float32)
+    """
+    a = _check_vectors(a, "a")
+    b = a if b is None else _check_vectors(b, "b")
+    if a.shape[1] != b.shape[1]:
+        raise ValueError(f"a has vectors of {a.shape[1]} values, b of {b.shape[1]}")
+    b_squared = np.einsum("ij,ij->i", b, b)
+    out = np.empty((len(a), len(b)), np.float32)
+    for start in range(0, len(a), _BLOCK):
+        block = a[start : start + _BLOCK]
+        squared = np.einsum("ij,ij->i", block, block)[:, None] + b_squared - 2.0 * (block @ b.T)
+        out[start : start + _BLOCK] = np.sqrt(np.maximum(squared, 0.0))
+    return out
+
+
+def valid_pairs(sequences, frames, min_gap=MIN_GAP, queries=slice(None)):
+    """Which segments each query may match.
+
+    Parameters
+    ----------
+    sequences : array_like of shape (N,)
+        Name or number of the sequence of each segment.
+    frames : array_like of shape (N,), int
+        Frame number within it.
+    min_gap : int
+        Frames of the query's own sequence must be at least this far away.
+    queries : slice or index array
+        Rows to compute. Default: all.
+
+    Returns
+    -------
+    ndarray of shape (n_queries, N), bool
+        Never True for a segment and itself.
+
+    Examples
+    --------
+    >>> valid_pairs(["a", "a", "a", "b"], [0, 19, 20, 0]).astype(int)
+    array([[0, 0, 1, 1],
+           [0, 0, 0, 1],
+           [1, 0, 0, 1],
+           [1, 1, 1, 0]])
+    """
+    sequences = np.unique(np.asarray(sequences), return_inverse=True)[1]
+    frames, index = np.asarray(frames, np.int64), np.arange(len(sequences))
+    far = np.abs(frames[queries, None] - frames) >= min_gap
+    valid = far | (sequences[queries, None] != sequences)
+    return valid & (index[queries, None] != index)
+
+
+def iterate_pairs(embeddings, identities, sequences, frames, min_gap=MIN_GAP):
+    """Yield all allowed pairs, each once, in blocks.
+
+    Yields
+    ------
+    distances : ndarray of shape (n,), float32
+        L2.
+    a, b : ndarray of shape (n,), int64
+        Indices of the two ends, a < b.
+    same : ndarray of shape (n,), bool
+        Whether they have one identity.
+    """
+    embeddings, identities = check_segments(embeddings, identities, sequences, frames)
+    for start in range(0, len(embeddings), _BLOCK):
+        rows = np.arange(start, min(start + _BLOCK, len(embeddings)))
+        valid = valid_pairs(sequences, frames, min_gap, rows)
+        valid &= rows[:, None] < np.arange(len(embeddings))
+        a, b = np.nonzero(valid)
+        distances = pairwise_distances(embeddings[rows], embeddings)[valid]
+        yield distances, a + start, b, identities[a + start] == identities[b]
+
+
+def pair_distances(embeddings, identities, sequences, frames, min_gap=MIN_GAP):
+    """Distances of all allowed pairs, each pair once.
+
+    Returns
+    -------
+    d_same, d_different : ndarray of shape (n,), (m,), float32
+        L2, sorted.
+    """
+    same, different = [], []
+    for distances, _, _, is_same in iterate_pairs(
+        embeddings, identities, sequences, frames, min_gap
+    ):
+        same.append(distances[is_same])
+        different.append(distances[~is_same])
+    return np.sort(np.concatenate(same)), np.sort(np.concatenate(different))
+
+
+def check_segments(embeddings, identities, sequences, frames):
+    """Check that the arrays belong together; return embeddings and identities as arrays."""
+    embeddings = _check_vectors(embeddings, "embeddings")
+    for name, values in (
+        ("identities", identities),
+        ("sequences", sequences),
+        ("frames", frames),
+    ):
+        if np.shape(values) != (len(embeddings),):
+            raise ValueError(
+                f"{name} must have shape ({len(embeddings)},) as there are so many embeddings, "
+                f"got {np.shape(values)}"
+            )
+    return embeddings, np.asarray(identities)
+
+
+def _check_vectors(vectors, name):
+    vectors = np.asarray(vectors, np.float64)
+    if vectors.ndim != 2 or not len(vectors):
+        raise ValueError(f"{name} must have shape (N, D), N at least 1, got {vectors.shape}")
+    bad = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
+    if len(bad):
+        raise ValueError(f"{name} has NaN or infinite values in row {bad[0]} of {len(vectors)}")
+    return vectors

@@ -1,0 +1,91 @@
+"""Plain descriptors of a crop: what a learned embedding has to beat.
+
+Both take RGBA crops, look at the pixels of the mask only, and return unit vectors, so that L2
+distances compare as those of an embedding do.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+
+def raw_pixels(crops, size=16):
+    """RGB pixels of the shrunken crop, zero outside the mask.
+
+    Parameters
+    ----------
+    crops : ndarray of shape (N, S, S, 4), uint8
+    size : int
+        Side length in pixels to shrink to.
+
+    Returns
+    -------
+    ndarray of shape (N, size * size * 3), float32
+        Unit length.
+    """
+    crops = _check_crops(crops)
+    vectors = np.empty((len(crops), size, size, 3), np.float32)
+    for i, crop in enumerate(crops):
+        mask = (crop[..., 3:] > 127).astype(np.float32)
+        small = cv2.resize(
+            np.concatenate([crop[..., :3] * mask, mask], axis=2),
+            (size, size),
+            interpolation=cv2.INTER_AREA,
+        )
+        vectors[i] = small[..., :3]
+    return _unit(vectors.reshape(len(crops), -1))
+
+
+def hsv_histogram(crops, bins=(8, 4, 4)):
+    """Colour histogram of the mask's pixels, as square roots (Hellinger).
+
+    The L2 distance between square roots of two distributions is sqrt(2) times their Hellinger
+    distance.
+
+    Parameters
+    ----------
+    crops : ndarray of shape (N, S, S, 4), uint8
+    bins : tuple of int
+        Bins of hue, saturation and value.
+
+    Returns
+    -------
+    ndarray of shape (N, product of bins), float32
+        Unit length.
+    """
+    crops = _check_crops(crops)
+    n_crops, side = len(crops), crops.shape[1]
+    pixels = np.ascontiguousarray(crops[..., :3]).reshape(n_crops * side, side, 3)
+    hsv = cv2.cvtColor(pixels, cv2.COLOR_RGB2HSV).reshape(n_crops, -1, 3).astype(np.int64)
+    hue, saturation, value = (
+        channel * n // span for channel, n, span in zip(np.moveaxis(hsv, -1, 0), bins, (180, 256, 256))
+    )
+    n_bins = int(np.prod(bins))
+    cell = (hue * bins[1] + saturation) * bins[2] + value
+    cell += np.arange(n_crops)[:, None] * n_bins
+    inside = crops[..., 3].reshape(n_crops, -1) > 127
+    counts = np.bincount(cell[inside], minlength=n_crops * n_bins)
+    return _unit(np.sqrt(counts.reshape(n_crops, n_bins).astype(np.float32)))
+
+
+DESCRIPTORS = {"raw pixels 16x16": raw_pixels, "HSV histogram 8x4x4": hsv_histogram}
+
+
+def _unit(vectors):
+    # A black segment has no direction as pixels; it gets one of its own.
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    vectors = np.where(lengths > 0, vectors, 1.0)
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+def _check_crops(crops):
+    crops = np.asarray(crops)
+    if crops.ndim != 4 or crops.shape[1] != crops.shape[2] or crops.shape[3] != 4:
+        raise ValueError(f"crops must have shape (N, S, S, 4), RGB and mask: got {crops.shape}")
+    if crops.dtype != np.uint8:
+        raise ValueError(f"crops must be uint8, got {crops.dtype}")
+    empty = np.flatnonzero((crops[..., 3] <= 127).all(axis=(1, 2)))
+    if len(empty):
+        raise ValueError(f"crops {empty[:10].tolist()} have no pixel of the mask")
+    return crops
