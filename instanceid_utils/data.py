@@ -160,6 +160,10 @@ class DavisDataset:
         """
         return self._listing(sequence)[0]
 
+    def n_frames(self, sequence):
+        """Return the number of frames of a sequence."""
+        return len(self.frame_names(sequence))
+
     def _listing(self, sequence):
         if sequence not in self._listings:
             if sequence not in self.sequences():
@@ -237,7 +241,7 @@ class DavisDataset:
         ------
         Frame
         """
-        for index in range(len(self.frame_names(sequence))):
+        for index in range(self.n_frames(sequence)):
             yield self.frame(sequence, index)
 
 
