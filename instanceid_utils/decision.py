@@ -210,6 +210,58 @@ def _reasons(column, costs, claimed, threshold, clear_margin):
     return reason, margin
 
 
+def explain(labels, has_pixels, ids, choice, found, *, threshold, ambiguous, provisional,
+            n_neighbours=5):  # fmt: skip
+    """Put the decisions of one frame into words.
+
+    Parameters
+    ----------
+    labels : ndarray of shape (M,), int64
+    has_pixels : ndarray of shape (M,), bool
+        True for the N segments that the arguments below speak of.
+    ids : ndarray of shape (N,), int64
+        IDs given.
+    choice : Choice
+    found : candidates.Candidates
+    threshold : float
+    ambiguous, provisional : sequence of bool, length N
+        A decision put off; an ID that is not settled yet.
+    n_neighbours : int
+
+    Returns
+    -------
+    tuple of Decision, length M
+    """
+    rows = iter(range(len(ids)))
+    decisions = []
+    for label, there in zip(labels.tolist(), has_pixels.tolist()):
+        if not there:
+            decisions.append(
+                Decision(label, NO_ID, "empty", None, None, (), threshold, None, False)
+            )
+            continue
+        row = next(rows)
+        near = found.distances[row].argsort(kind="stable")[:n_neighbours]
+        near = [c for c in near.tolist() if found.ids[row, c] != NO_ID]
+        neighbours = tuple((int(found.ids[row, c]), float(found.distances[row, c])) for c in near)
+        column, margin = int(choice.column[row]), float(choice.margin[row])
+        reason, place = str(choice.reason[row]), None
+        if ambiguous[row]:
+            column, reason = -1, "ambiguous"
+        if column >= 0:
+            distance = float(found.distances[row, column])
+            place = float(found.discounts[row, column])
+        else:
+            distance = neighbours[0][1] if neighbours else None
+        decisions.append(
+            Decision(
+                label, int(ids[row]), reason, distance, place, neighbours, threshold,
+                margin if np.isfinite(margin) else None, bool(provisional[row]),
+            )  # fmt: skip
+        )
+    return tuple(decisions)
+
+
 def write_jsonl(stream, frame, decisions):
     """Append the decisions of one frame to a text stream as JSON lines.
 

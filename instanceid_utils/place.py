@@ -14,6 +14,9 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 
+_CHUNK = 256  # boxes compared at once: thousands in a frame must not take gigabytes
+
+
 def box_iou(a_tlbr, b_tlbr, buffer=0.0):
     """Intersection over union of every box with every other.
 
@@ -88,7 +91,7 @@ class PlaceMemory:
     >>> memory.observe([7], [[4, 0, 14, 10]], time=1)
     >>> ids, place = memory.match([[8, 0, 18, 10]], time=2)     # where it is going
     >>> ids, place.round(2)
-    (array([7]), array([[1.]]))
+    (array([[7]]), array([[1.]]))
     """
 
     def __init__(self, fade=0.8, buffer=0.5, inertia=0.5):
@@ -98,32 +101,42 @@ class PlaceMemory:
     def __len__(self):
         return len(self._seen)
 
-    def match(self, boxes_tlbr, time):
-        """Compare boxes with the places where instances are expected.
+    def match(self, boxes_tlbr, time, k=8):
+        """Find the instances that are expected where the boxes are.
 
         Parameters
         ----------
         boxes_tlbr : ndarray of shape (N, 4)
         time : int
             Number of this update, larger than that of any observed.
+        k : int
+            Most instances a box.
 
         Returns
         -------
-        ids : ndarray of shape (M,), int64
-            The instances remembered, in increasing order.
-        place : ndarray of shape (N, M), float64
-            Overlap times trust, in [0, 1].
+        ids : ndarray of shape (N, K), int64
+            The best placed first, -1 where there are fewer; K is at most k.
+        place : ndarray of shape (N, K), float64
+            Overlap times trust, in [0, 1]; 0 beside an ID of -1.
         """
+        ids, boxes, trust = self._expect(time)
+        k = min(k, len(ids))
+        best, place = np.zeros((len(boxes_tlbr), k), np.int64), np.zeros((len(boxes_tlbr), k))
+        for start in range(0, len(boxes_tlbr) if k else 0, _CHUNK):
+            some = slice(start, start + _CHUNK)
+            overlap = box_iou(boxes_tlbr[some], boxes, self.buffer) * trust
+            best[some] = np.argsort(-overlap, axis=1, kind="stable")[:, :k]
+            place[some] = np.take_along_axis(overlap, best[some], axis=1)
+        return np.where(place > 0, ids[best] if k else best, -1), place
+
+    def _expect(self, time):
         ids = np.array(sorted(self._seen), np.int64)
-        if not len(ids):
-            return ids, np.zeros((len(boxes_tlbr), 0))
         seen = [self._seen[i] for i in ids.tolist()]
-        box = np.array([s.box_tlbr for s in seen], np.float64)
+        boxes = np.array([s.box_tlbr for s in seen], np.float64).reshape(-1, 4)
+        velocity = np.array([s.velocity for s in seen], np.float64).reshape(-1, 2)
         age = time - np.array([s.time for s in seen])
         steps = (1 - self.inertia**age) / (1 - self.inertia)  # of a velocity that dies away
-        shift = np.array([s.velocity for s in seen]) * steps[:, None]
-        overlap = box_iou(boxes_tlbr, box + np.tile(shift, 2), self.buffer)
-        return ids, overlap * self._trust(age)
+        return ids, boxes + np.tile(velocity * steps[:, None], 2), self._trust(age)
 
     def observe(self, ids, boxes_tlbr, time):
         """Note where instances are in this update; forget those unseen for long.

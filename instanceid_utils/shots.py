@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import deque
 from statistics import median
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -20,6 +21,14 @@ _LINES = 60  # the frame is thinned to about as many lines: 0.2 ms, and still th
 _GRID = 32  # side of the picture whose structure is compared
 _TYPICAL = 0.1  # colour distance of neighbouring frames, before there is a history
 _WINDOW = np.outer(np.hanning(_GRID), np.hanning(_GRID)).astype(np.float32)
+
+
+class Look(NamedTuple):
+    """A frame compared with the last one."""
+
+    cut: bool
+    colours: float | None  # Hellinger distance, None for the first frame
+    signature: tuple
 
 
 class ShotDetector:
@@ -68,17 +77,34 @@ class ShotDetector:
         ValueError
             If it is no such frame; the detector is then unchanged.
         """
+        look = self.look(frame)
+        self.accept(look)
+        return look.cut
+
+    def look(self, frame):
+        """Compare a frame with the last one, without taking it.
+
+        Returns
+        -------
+        Look
+            To be handed to `accept` once all else has gone well.
+        """
         check_frame(frame)
-        last, self._last = self._last, _signature(frame)
-        if last is None:
-            return False
-        colours = _hellinger(last[0], self._last[0])
+        signature = _signature(frame)
+        if self._last is None:
+            return Look(False, None, signature)
+        colours = _hellinger(self._last[0], signature[0])
         cut = (
             colours > median(self._recent) + self.jump
-            and _correlation(last[1], self._last[1]) < self.same_structure
+            and _correlation(self._last[1], signature[1]) < self.same_structure
         )
-        self._recent.append(colours)  # a cut too: the median shrugs off a few
-        return cut
+        return Look(cut, colours, signature)
+
+    def accept(self, look):
+        """Take the frame that `look` has seen as the last one."""
+        self._last = look.signature
+        if look.colours is not None:
+            self._recent.append(look.colours)  # a cut too: the median shrugs off a few
 
     def reset(self):
         """Forget the last frame, keep what is usual: the next frame starts a stream."""

@@ -1,0 +1,142 @@
+"""Abstention: where a decision could go either way, wait a few frames before making it.
+
+The segment gets a provisional ID, which the tracker follows like any other. Each time it is
+seen, its distances to the IDs it might be are noted. After a few updates it either becomes one
+of them, by the mean distance, or stays the new instance that it was called.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+
+@dataclass
+class _Case:
+    due: int  # the update in which it is settled
+    distances: dict  # candidate ID -> L2 distances seen so far
+    rivals: set = field(default_factory=set)  # IDs seen in one frame with it: not the same
+
+
+class Abstention:
+    """Provisional IDs and the evidence on whose they are.
+
+    Parameters
+    ----------
+    n_updates : int
+        How long an ID stays provisional; 0 switches abstention off.
+    band : float
+        As a part of the threshold: how near to it (or to the runner-up) a cost is ambiguous.
+    """
+
+    def __init__(self, n_updates=0, band=0.15):
+        self.n_updates, self.band = n_updates, band
+        self._cases = {}
+
+    def __contains__(self, id):
+        return id in self._cases
+
+    def is_ambiguous(self, costs, threshold):
+        """Tell which rows of costs could go either way.
+
+        Parameters
+        ----------
+        costs : ndarray of shape (N, K), float
+            L2 distance less the place cue, to each candidate; inf for none.
+        threshold : float
+
+        Returns
+        -------
+        ndarray of shape (N,), bool
+            The lowest cost lies in the band round the threshold, or two below the threshold
+            are nearer to each other than the band.
+        """
+        if not self.n_updates or not costs.shape[1]:
+            return np.zeros(len(costs), bool)
+        lowest = np.sort(np.pad(costs, ((0, 0), (0, 1)), constant_values=np.inf), axis=1)[:, :2]
+        width = self.band * threshold
+        near_threshold = np.abs(lowest[:, 0] - threshold) < width
+        rivals = (lowest[:, 1] < threshold) & (lowest[:, 1] < lowest[:, 0] + width)
+        return near_threshold | rivals
+
+    def open(self, id, candidates, time):
+        """Start the case of a provisional ID, which may be one of the candidates."""
+        self._cases[int(id)] = _Case(time + self.n_updates, {int(c): [] for c in candidates})
+
+    def observe(self, ids, candidate_ids, distances):
+        """Note what a frame says on the open cases.
+
+        Parameters
+        ----------
+        ids : sequence of int, length N
+            IDs given in this frame.
+        candidate_ids : ndarray of shape (N, K), int64
+        distances : ndarray of shape (N, K), float
+            L2 distances, not squared, of each segment to its candidates.
+        """
+        present = set(map(int, ids))
+        for row, i in enumerate(ids):
+            case = self._cases.get(int(i))
+            if case is not None:
+                case.rivals |= present - {int(i)}
+                seen = dict(zip(candidate_ids[row].tolist(), distances[row].tolist()))
+                for candidate, values in case.distances.items():
+                    values.append(min(seen.get(candidate, 2.0), 2.0))
+
+    def settle(self, time, threshold, known):
+        """Close the cases that are due.
+
+        Parameters
+        ----------
+        time : int or None
+            Number of this update; None closes all.
+        threshold : float
+            A candidate needs a mean distance below it, and never to have been seen together
+            with the provisional ID.
+        known : container
+            The IDs that exist.
+
+        Returns
+        -------
+        dict of int to int
+            Provisional ID -> the ID that it turns out to be; not those that stay new.
+        """
+        settled = {}
+        for i in [i for i, c in self._cases.items() if time is None or c.due <= time]:
+            case = self._cases.pop(i)
+            means = {
+                candidate: float(np.mean(values))
+                for candidate, values in case.distances.items()
+                if values and candidate in known and candidate not in case.rivals
+            }
+            best = min(means, key=means.get, default=None)
+            if best is not None and means[best] < threshold and i in known:
+                settled[i] = best
+                self._replace(i, best)
+        return settled
+
+    def _replace(self, old, new):
+        for case in self._cases.values():
+            if old in case.rivals:
+                case.rivals.add(new)
+            if old in case.distances:
+                case.distances.setdefault(new, []).extend(case.distances.pop(old))
+
+    def forget(self, id):
+        """Close a case without a word: its ID was merged, removed or confirmed by hand."""
+        self._cases.pop(int(id), None)
+
+    def state(self):
+        """Return all that `restore` needs, in types that JSON has."""
+        return [
+            [i, c.due, sorted(c.rivals), [[j, list(d)] for j, d in c.distances.items()]]
+            for i, c in self._cases.items()
+        ]
+
+    def restore(self, state):
+        """Continue where the object that gave ``state`` stood."""
+        self._cases = {
+            i: _Case(due, {j: list(d) for j, d in distances}, set(rivals))
+            for i, due, rivals, distances in state
+        }
