@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-MAX_GROUPS = 256
+MAX_GROUPS = 128
 _MAX_CELLS = 1 << 24
 
 
@@ -60,7 +60,7 @@ class PairHistograms:
         self.different += _count(low * self.n_groups + high, bins[~same], self.different.shape)
 
     def rates(self, weights):
-        """False and true accept rates at the edges for each draw -> two (n_draws, n_edges)."""
+        """Return false and true accept rates at the edges for each draw, (n_draws, n_edges)."""
         pairs = np.flatnonzero(self.different.any(axis=1))
         low, high = pairs // self.n_groups, pairs % self.n_groups
         weight = np.where(low == high, weights[:, low], weights[:, low] * weights[:, high])

@@ -47,38 +47,45 @@ def pairwise_distances(a, b=None):
     return out
 
 
-def valid_pairs(sequences, frames, min_gap=MIN_GAP, queries=slice(None)):
-    """Which segments each query may match.
+def valid_pairs(identities, sequences, frames, min_gap=MIN_GAP, queries=slice(None)):
+    """Which segments belong to the gallery of each query.
+
+    All do, but the query itself and those of its own identity from frames of its own sequence
+    less than `min_gap` away. What else is to be seen in those frames stays: the object beside
+    it is the one to be told apart.
 
     Parameters
     ----------
+    identities : array_like of shape (N,)
+        Unique over all sequences.
     sequences : array_like of shape (N,)
         Name or number of the sequence of each segment.
     frames : array_like of shape (N,), int
         Frame number within it.
     min_gap : int
-        Frames of the query's own sequence must be at least this far away.
     queries : slice or index array
         Rows to compute. Default: all.
 
     Returns
     -------
     ndarray of shape (n_queries, N), bool
-        Never True for a segment and itself.
 
     Examples
     --------
-    >>> valid_pairs(["a", "a", "a", "b"], [0, 19, 20, 0]).astype(int)
+    >>> valid_pairs([1, 1, 1, 2], ["a", "a", "a", "a"], [0, 19, 20, 0]).astype(int)
     array([[0, 0, 1, 1],
            [0, 0, 0, 1],
            [1, 0, 0, 1],
            [1, 1, 1, 0]])
     """
-    sequences = np.unique(np.asarray(sequences), return_inverse=True)[1]
-    frames, index = np.asarray(frames, np.int64), np.arange(len(sequences))
-    far = np.abs(frames[queries, None] - frames) >= min_gap
-    valid = far | (sequences[queries, None] != sequences)
-    return valid & (index[queries, None] != index)
+    identities, sequences = (
+        np.unique(np.asarray(names), return_inverse=True)[1] for names in (identities, sequences)
+    )
+    frames, index = np.asarray(frames, np.int64), np.arange(len(frames))
+    near = np.abs(frames[queries, None] - frames) < min_gap
+    near &= sequences[queries, None] == sequences
+    near &= identities[queries, None] == identities
+    return ~near & (index[queries, None] != index)
 
 
 def iterate_pairs(embeddings, identities, sequences, frames, min_gap=MIN_GAP):
@@ -96,7 +103,7 @@ def iterate_pairs(embeddings, identities, sequences, frames, min_gap=MIN_GAP):
     embeddings, identities = check_segments(embeddings, identities, sequences, frames)
     for start in range(0, len(embeddings), _BLOCK):
         rows = np.arange(start, min(start + _BLOCK, len(embeddings)))
-        valid = valid_pairs(sequences, frames, min_gap, rows)
+        valid = valid_pairs(identities, sequences, frames, min_gap, rows)
         valid &= rows[:, None] < np.arange(len(embeddings))
         a, b = np.nonzero(valid)
         distances = pairwise_distances(embeddings[rows], embeddings)[valid]

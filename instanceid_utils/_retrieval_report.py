@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-import numpy as np
-
 METRICS = {
     "rank1": "rank-1",
     "rank5": "rank-5",
@@ -20,13 +18,18 @@ METRICS = {
 
 
 class Confusion(NamedTuple):
-    """A query whose nearest neighbour has another identity (indices into the embeddings)."""
+    """A query whose nearest neighbour has another identity.
+
+    `query`, `neighbour` and `positive` (the nearest right one) are indices into the embeddings.
+    """
 
     query: int
     neighbour: int
     distance: float
     positive: int
     positive_distance: float
+    query_identity: object
+    neighbour_identity: object
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,7 +94,8 @@ class RetrievalReport:
         list of Confusion
         """
         taken, seen = [], {}
-        for confusion, pair in self.confusions:
+        for confusion in self.confusions:
+            pair = confusion.query_identity, confusion.neighbour_identity
             seen[pair] = seen.get(pair, 0) + 1
             if per_pair is None or seen[pair] <= per_pair:
                 taken.append(confusion)

@@ -68,7 +68,43 @@ def sort_negatives(distances, negative):
     return tf.gather(candidates, order, batch_dims=1), tf.argsort(order, axis=1)
 
 
-def count_starts(index, weights):
+def semi_hard_negatives(d_ap, d_an):
+    """For each anchor and positive, the distance to the semi-hard negative and where it is.
+
+    Parameters
+    ----------
+    d_ap : tf.Tensor of shape (B, B)
+    d_an : tf.Tensor of shape (B, B)
+        From `sort_negatives`.
+
+    Returns
+    -------
+    chosen : tf.Tensor of shape (B, B)
+        Distance to the nearest negative beyond the positive, else to the farthest negative.
+    start, stop : tf.Tensor of shape (B, B), int32
+        The columns of `d_an` that hold it: more than one if there is a tie.
+    at_max : tf.Tensor of shape (B, B), bool
+        Whether it lies beyond the positive, at the maximum of the row of `d_ap`.
+    """
+    row_max = tf.reduce_max(d_ap, 1, keepdims=True)  # (B, 1)
+    n_negatives = tf.reduce_sum(tf.cast(tf.math.is_finite(d_an), tf.int32), 1, keepdims=True)
+    farthest = tf.gather(d_an, tf.maximum(n_negatives - 1, 0), batch_dims=1)
+
+    start = tf.searchsorted(d_an, d_ap, side="right")
+    beyond = start < n_negatives
+    # TFA compares distances less the maximum of the row, which may tie what differs in the
+    # last bit.
+    shifted = d_an - row_max
+    nearest = tf.gather(shifted, tf.minimum(start, tf.shape(d_an)[1] - 1), batch_dims=1)
+    stop = tf.searchsorted(shifted, nearest, side="right")
+    first_farthest = tf.searchsorted(d_an, farthest, side="left")
+    chosen = tf.where(beyond, nearest + row_max, farthest)
+    start = tf.where(beyond, start, first_farthest)
+    stop = tf.where(beyond, stop, n_negatives)
+    return chosen, start, stop, beyond & (nearest == 0.0)
+
+
+def _count_at(index, weights):
     """Add up `weights` (B, B) by the column that `index` (B, B) points to -> (B, B + 1)."""
     n = tf.shape(index)[0]
     flat = index + (n + 1) * tf.range(n, dtype=index.dtype)[:, None]
@@ -80,7 +116,7 @@ def count_starts(index, weights):
 
 def spread(first, last, weights):
     """Give `weights` (B, B) to each column of the ranges [first, last) -> (B, B)."""
-    steps = count_starts(first, weights) - count_starts(last, weights)
+    steps = _count_at(first, weights) - _count_at(last, weights)
     return tf.cumsum(steps, axis=1)[:, :-1]
 
 

@@ -6,7 +6,7 @@ import numpy as np
 
 
 def roc_curve(d_same, d_different, thresholds=None):
-    """False accept and true accept rates; a pair is accepted if distance <= threshold.
+    """Return false and true accept rates; a pair is accepted if distance <= threshold.
 
     Parameters
     ----------

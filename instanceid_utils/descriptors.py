@@ -11,7 +11,7 @@ import numpy as np
 
 
 def raw_pixels(crops, size=16):
-    """RGB pixels of the shrunken crop, zero outside the mask.
+    """RGB pixels of the shrunken crop, relative to mid grey; zero outside the mask.
 
     Parameters
     ----------
@@ -26,14 +26,9 @@ def raw_pixels(crops, size=16):
     """
     crops = _check_crops(crops)
     vectors = np.empty((len(crops), size, size, 3), np.float32)
-    for i, crop in enumerate(crops):
-        mask = (crop[..., 3:] > 127).astype(np.float32)
-        small = cv2.resize(
-            np.concatenate([crop[..., :3] * mask, mask], axis=2),
-            (size, size),
-            interpolation=cv2.INTER_AREA,
-        )
-        vectors[i] = small[..., :3]
+    for vector, crop in zip(vectors, crops):
+        pixels = (crop[..., :3].astype(np.float32) - 128.0) * (crop[..., 3:] > 127)
+        vector[:] = cv2.resize(pixels, (size, size), interpolation=cv2.INTER_AREA)
     return _unit(vectors.reshape(len(crops), -1))
 
 
@@ -57,15 +52,16 @@ def hsv_histogram(crops, bins=(8, 4, 4)):
     crops = _check_crops(crops)
     n_crops, side = len(crops), crops.shape[1]
     pixels = np.ascontiguousarray(crops[..., :3]).reshape(n_crops * side, side, 3)
-    hsv = cv2.cvtColor(pixels, cv2.COLOR_RGB2HSV).reshape(n_crops, -1, 3).astype(np.int64)
-    hue, saturation, value = (
-        channel * n // span for channel, n, span in zip(np.moveaxis(hsv, -1, 0), bins, (180, 256, 256))
-    )
-    n_bins = int(np.prod(bins))
-    cell = (hue * bins[1] + saturation) * bins[2] + value
-    cell += np.arange(n_crops)[:, None] * n_bins
+    hsv = cv2.cvtColor(pixels, cv2.COLOR_RGB2HSV).reshape(n_crops, -1, 3)
     inside = crops[..., 3].reshape(n_crops, -1) > 127
-    counts = np.bincount(cell[inside], minlength=n_crops * n_bins)
+
+    n_bins = int(np.prod(bins))
+    cell = np.nonzero(inside)[0] * n_bins
+    strides = (bins[1] * bins[2], bins[2], 1)
+    for channel, (n, stride, span) in enumerate(zip(bins, strides, (180, 256, 256))):
+        table = np.arange(256) * n // span * stride  # OpenCV's hue ends at 180
+        cell += table[hsv[..., channel][inside]]
+    counts = np.bincount(cell, minlength=n_crops * n_bins)
     return _unit(np.sqrt(counts.reshape(n_crops, n_bins).astype(np.float32)))
 
 
@@ -73,7 +69,7 @@ DESCRIPTORS = {"raw pixels 16x16": raw_pixels, "HSV histogram 8x4x4": hsv_histog
 
 
 def _unit(vectors):
-    # A black segment has no direction as pixels; it gets one of its own.
+    # A segment of mid grey has no direction; it gets one of its own.
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     vectors = np.where(lengths > 0, vectors, 1.0)
     return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)

@@ -12,10 +12,10 @@ import functools
 from instanceid_utils import _loss_guards as guards
 from instanceid_utils._tensorflow import tf, tfa
 from instanceid_utils._triplet_math import (
-    count_starts,
     l2_distances,
     linear_loss,
     pair_masks,
+    semi_hard_negatives,
     sort_negatives,
     spread,
 )
@@ -94,7 +94,7 @@ def semi_hard_sorted_loss(labels, embeddings, margin):
     positive, negative = pair_masks(labels)
     d_ap = tf.stop_gradient(distances)
     d_an, position = sort_negatives(d_ap, negative)
-    chosen, start, stop, at_max = _semi_hard_negatives(d_ap, d_an)
+    chosen, start, stop, at_max = semi_hard_negatives(d_ap, d_an)
 
     losses = margin + (d_ap - chosen)
     counted = positive & tf.reduce_any(negative, 1, keepdims=True)
@@ -115,42 +115,6 @@ def semi_hard_sorted_loss(labels, embeddings, margin):
         tf.reduce_sum(tf.where(active > 0, losses, 0.0)), distances, active - downs - is_max
     )
     return tf.math.divide_no_nan(total, tf.reduce_sum(tf.cast(positive, distances.dtype)))
-
-
-def _semi_hard_negatives(d_ap, d_an):
-    """For each anchor and positive, the distance to the semi-hard negative and where it is.
-
-    Parameters
-    ----------
-    d_ap : tf.Tensor of shape (B, B)
-    d_an : tf.Tensor of shape (B, B)
-        From `sort_negatives`.
-
-    Returns
-    -------
-    chosen : tf.Tensor of shape (B, B)
-        Distance to the nearest negative beyond the positive, else to the farthest negative.
-    start, stop : tf.Tensor of shape (B, B), int32
-        The columns of `d_an` that hold it: more than one if there is a tie.
-    at_max : tf.Tensor of shape (B, B), bool
-        Whether it lies beyond the positive, at the maximum of the row of `d_ap`.
-    """
-    row_max = tf.reduce_max(d_ap, 1, keepdims=True)  # (B, 1)
-    n_negatives = tf.reduce_sum(tf.cast(tf.math.is_finite(d_an), tf.int32), 1, keepdims=True)
-    farthest = tf.gather(d_an, tf.maximum(n_negatives - 1, 0), batch_dims=1)
-
-    start = tf.searchsorted(d_an, d_ap, side="right")
-    beyond = start < n_negatives
-    # TFA compares distances less the maximum of the row, which may tie what differs in the
-    # last bit.
-    shifted = d_an - row_max
-    nearest = tf.gather(shifted, tf.minimum(start, tf.shape(d_an)[1] - 1), batch_dims=1)
-    stop = tf.searchsorted(shifted, nearest, side="right")
-    first_farthest = tf.searchsorted(d_an, farthest, side="left")
-    chosen = tf.where(beyond, nearest + row_max, farthest)
-    start = tf.where(beyond, start, first_farthest)
-    stop = tf.where(beyond, stop, n_negatives)
-    return chosen, start, stop, beyond & (nearest == 0.0)
 
 
 def _active_triplets(labels, distances, margin):
@@ -194,7 +158,7 @@ LOSSES = {
 
 
 def get_loss(name, margin=0.3, *, on_degenerate="raise", normalise=False, seed=0, max_gib=4.0):
-    """A guarded loss: what it returns is finite and means something, or it says why not.
+    """Return a guarded loss: its value is finite and means something, or it says why not.
 
     Parameters
     ----------
@@ -228,7 +192,9 @@ def get_loss(name, margin=0.3, *, on_degenerate="raise", normalise=False, seed=0
     if name not in LOSSES:
         raise ValueError(f"no loss named {name!r}; there are: {', '.join(LOSSES)}")
     if not 0.0 < margin < 2.0:
-        raise ValueError(f"margin must be in (0, 2), the range of L2 between unit vectors: {margin}")
+        raise ValueError(
+            f"margin must be in (0, 2), the range of L2 between unit vectors: {margin}"
+        )
     if on_degenerate not in ("raise", "skip"):
         raise ValueError(f"on_degenerate must be 'raise' or 'skip': {on_degenerate!r}")
     function = LOSSES[name]

@@ -1,9 +1,9 @@
 """Retrieval metrics for re-identification: how well embeddings bring an identity back.
 
-Each segment in turn is the query and all others are the gallery, except that a frame of the
-query's own sequence counts only if it is at least `min_gap` frames away: the next frame looks
-alike whatever the embedding. Distances are L2, not squared. A tie counts against the embedding,
-so that one that has collapsed gets no credit for the order of the data.
+Each segment in turn is the query and all others are the gallery, except that its own identity
+must be found in a frame of another sequence or at least `min_gap` frames away: the next frame
+looks alike whatever the embedding. Distances are L2, not squared. A tie counts against the
+embedding, so that one that has collapsed gets no credit for the order of the data.
 """
 
 from __future__ import annotations
@@ -65,8 +65,8 @@ def positive_ranks(d_positive, d_negative):
     return ahead + np.arange(1, len(d_positive) + 1)
 
 
-def nearest_neighbours(embeddings, sequences, frames, queries, k=8, min_gap=MIN_GAP):
-    """Return the k nearest segments that each query may match, for ranked strips.
+def nearest_neighbours(embeddings, identities, sequences, frames, queries, k=8, min_gap=MIN_GAP):
+    """Return the k nearest segments in the gallery of each query, for ranked strips.
 
     Returns
     -------
@@ -77,7 +77,7 @@ def nearest_neighbours(embeddings, sequences, frames, queries, k=8, min_gap=MIN_
     """
     embeddings, queries = np.asarray(embeddings), np.asarray(queries)
     distances = pairwise_distances(embeddings[queries], embeddings)
-    distances[~valid_pairs(sequences, frames, min_gap, queries)] = np.inf
+    distances[~valid_pairs(identities, sequences, frames, min_gap, queries)] = np.inf
     order = np.argsort(distances, axis=1, kind="stable")[:, :k]
     distances = np.take_along_axis(distances, order, axis=1)
     return np.where(np.isfinite(distances), order, -1), distances
@@ -94,9 +94,10 @@ def evaluate_retrieval(
     identities : array_like of shape (N,)
         Unique over all sequences: the same value is the same instance.
     sequences, frames : array_like of shape (N,)
-        Where each segment comes from; see `valid_pairs`.
+        Where each segment comes from.
     min_gap : int
-        Frames between a query and the frames of its own sequence that it may match.
+        Frames between a query and those of its own identity and sequence that count; see
+        `valid_pairs`.
     n_bootstrap : int
         Bootstrap samples for the 95 % intervals over identities; 0 for none.
     rng : numpy.random.Generator, optional
@@ -134,7 +135,7 @@ def evaluate_retrieval(
         **{metric: float(results[metric].mean()) for metric in _RANKED},
         **verification(d_same, d_different),
         per_identity=_per_identity(results, names, index),
-        confusions=_confusions(results, index),
+        confusions=_confusions(results, names, index),
         intervals=intervals,
     )
 
@@ -148,7 +149,7 @@ def _rank_queries(embeddings, index, sequences, frames, min_gap):
     for start in range(0, len(embeddings), _BLOCK):
         block = np.arange(start, min(start + _BLOCK, len(embeddings)))
         distances = pairwise_distances(embeddings[block], embeddings)
-        valid = valid_pairs(sequences, frames, min_gap, block)
+        valid = valid_pairs(index, sequences, frames, min_gap, block)
         same = index[block, None] == index
         for query, d, positive, negative in zip(block, distances, valid & same, valid & ~same):
             positive, negative = np.flatnonzero(positive), np.flatnonzero(negative)
@@ -177,12 +178,13 @@ def _per_identity(results, names, index):
     return tuple(rows)
 
 
-def _confusions(results, index):
+def _confusions(results, names, index):
     wrong = np.flatnonzero(~results["rank1"])
     wrong = wrong[np.argsort(results["d_negative"][wrong], kind="stable")]
     keys = ("query", "negative", "d_negative", "positive", "d_positive")
-    found = [Confusion(*(results[key][i].item() for key in keys)) for i in wrong]
-    return tuple((c, (int(index[c.query]), int(index[c.neighbour]))) for c in found)
+    rows = zip(*(results[key][wrong].tolist() for key in keys))
+    names = names[index].tolist()
+    return tuple(Confusion(*row, names[row[0]], names[row[1]]) for row in rows)
 
 
 def _intervals(results, index, pairs, d_same, d_different, n_draws, rng):
