@@ -22,6 +22,7 @@ class SoftHistogram(tf.keras.layers.Layer):
         self.n_bins = n_bins
 
     def build(self, input_shape):
+        """Start with the colours spread evenly over the cube."""
         grid = np.stack(np.meshgrid(*[np.linspace(-0.9, 0.9, 4)] * 3), -1).reshape(-1, 3)
         start = grid[np.arange(self.n_bins) % len(grid)].astype(np.float32)
         self.centres = self.add_weight(
@@ -51,6 +52,7 @@ class SoftHistogram(tf.keras.layers.Layer):
         return tf.sqrt(tf.reduce_sum(share, (1, 2)) / total + 1e-6)
 
     def get_config(self):
+        """Return what the layer is made from."""
         return {**super().get_config(), "n_bins": self.n_bins}
 
 
@@ -76,6 +78,7 @@ class UnitLength(tf.keras.layers.Layer):
     """Scale each vector to length 1, so that the L2 distance lies in [0, 2]."""
 
     def call(self, inputs):
+        """Scale (B, D)."""
         return tf.math.l2_normalize(inputs, -1, epsilon=1e-12)
 
 
@@ -126,8 +129,9 @@ def build_network(crop_size=64, dim=128, *, widths=WIDTHS, n_bins=64, pooling="m
     weights = small if pooling == "masked" else tf.ones_like(small)
     features = [layers.BatchNormalization(momentum=0.95)(MaskedPooling()([x, weights]))]
     if n_bins:
-        colours = layers.AveragePooling2D(2)(scaled[..., :3])
-        inside = layers.AveragePooling2D(2)(mask) ** 4  # leave out pixels mixed with the fill
+        thin = slice(None), slice(None, None, 2), slice(None, None, 2)
+        colours = layers.AveragePooling2D(2)(scaled[..., :3])[thin]
+        inside = layers.AveragePooling2D(2)(mask)[thin] ** 4  # no pixels mixed with the fill
         histogram = SoftHistogram(n_bins, name="histogram")([colours, inside])
         features.append(layers.BatchNormalization(momentum=0.95)(histogram))
     x = layers.Concatenate()(features) if len(features) > 1 else features[0]

@@ -98,10 +98,12 @@ def draw_colour(palette: str, rng: np.random.Generator) -> np.ndarray:
     weights = np.array([row[4] for row in rows], float)
     hue, spread, saturation, value, _ = rows[rng.choice(len(rows), p=weights / weights.sum())]
     h = (hue + rng.uniform(-spread, spread)) % 1.0
-    return to_linear(np.array(colorsys.hsv_to_rgb(h, rng.uniform(*saturation), rng.uniform(*value))))
+    return to_linear(
+        np.array(colorsys.hsv_to_rgb(h, rng.uniform(*saturation), rng.uniform(*value)))
+    )
 
 
 def near(colour: np.ndarray, rng: np.random.Generator, amount: float = 0.15) -> np.ndarray:
-    """A colour like ``colour``: another shade, with a slight tint."""
+    """Draw a colour like ``colour``: another shade, with a slight tint."""
     shade = np.exp(rng.normal(0, 2 * amount)) * np.exp(rng.normal(0, amount / 2, 3))
     return np.clip(colour * shade, 0.002, 1).astype(np.float32)

@@ -1,4 +1,4 @@
-"""The default data set: generated video in the DAVIS 2017 layout, with every trap of the real one."""
+"""The default data set: generated video in the DAVIS 2017 layout."""
 
 from __future__ import annotations
 
@@ -93,8 +93,16 @@ def _shot(cast, plot, n_frames, rng):
     actors = []
     columns = rng.permutation(len(cast))
     for label, (body, column) in enumerate(zip(cast, columns), 1):
-        size = (0.3, 0.62) if body.plan != "vehicle" else (0.4, 0.75)
-        path = draw_path(rng, size=size, travel=plot.travel, turning=plot.turning, span=n_frames)
+        wheeled = body.plan in ("vehicle", "cycle")
+        size, tumbling = ((0.4, 0.75), 0.0) if wheeled else ((0.3, 0.62), 0.12)
+        path = draw_path(
+            rng,
+            size=size,
+            travel=plot.travel,
+            turning=plot.turning,
+            tumbling=tumbling,
+            span=n_frames,
+        )
         x = (column + rng.uniform(0.25, 0.75)) / len(cast) * WIDTH / HEIGHT
         path.place[0, 0] = x - path.place[1, 0] * n_frames / 2
         absent = ()
@@ -182,13 +190,20 @@ def generate(root, *, seed=0, n_train=20, scale=1.0, workers=2, progress=True):
             f"{root}: expected nothing there, or generated data made with {card}; "
             "remove the folder or name another"
         )
-    plots = {f"train-{i:02d}": _train_plot(np.random.default_rng([seed, 1, i])) for i in range(n_train)}
+    plots = {
+        f"train-{i:02d}": _train_plot(np.random.default_rng([seed, 1, i])) for i in range(n_train)
+    }
     plots.update(TEST_PLOTS)
     root.parent.mkdir(parents=True, exist_ok=True)
     beside = FilePath(tempfile.mkdtemp(prefix=f".{root.name}-", dir=root.parent))
     try:
         jobs = [
-            (beside, name, replace(plot, n_frames=max(2, round(plot.n_frames * scale))), [seed, 2, i])
+            (
+                beside,
+                name,
+                replace(plot, n_frames=max(2, round(plot.n_frames * scale))),
+                [seed, 2, i],
+            )
             for i, (name, plot) in enumerate(plots.items())
         ]
         list(in_processes(_write_sequence, jobs, workers, "generated video", progress))

@@ -117,7 +117,9 @@ class Material:
             return _step(np.sin(phase) - self.level, self.sharpness)
         if kind == "bands":
             along = np.floor(f * (p @ self.axis) + 0.3 * self.warp * solid_noise(p))
-            return (np.sin(along * 12.9898 + self.offset[0] * 78.233) > self.level).astype(np.float32)
+            return (np.sin(along * 12.9898 + self.offset[0] * 78.233) > self.level).astype(
+                np.float32
+            )
         if kind == "patches":
             return _step(solid_noise(p * (0.35 * f)) - self.level, self.sharpness)
         if kind == "dots":
@@ -126,7 +128,9 @@ class Material:
         if kind == "checks":
             return (np.floor(p * f).sum(1) % 2).astype(np.float32)
         if kind == "gradient":
-            return _step(points @ self.axis * 2.5 + 0.3 * self.warp * solid_noise(p) - self.level, 1.5)
+            return _step(
+                points @ self.axis * 2.5 + 0.3 * self.warp * solid_noise(p) - self.level, 1.5
+            )
         if kind == "print":
             centre = 0.16 * self.axis
             return _step(0.13 + 0.03 * self.level - np.abs(points - centre).max(1), 30.0)
@@ -135,9 +139,18 @@ class Material:
 
 _USES = {
     # palette: (kinds, frequency range, grain range, grain frequency, specular range)
-    "cloth": ("plain plain plain stripes bands patches checks dots gradient print", (2, 9), (0, 0.15), (4, 12), (0, 0.08)),
-    "fur": ("plain plain patches patches gradient gradient mottled stripes dots", (1.5, 6), (0.05, 0.5), (4, 16), (0, 0.1)),
-    "paint": ("plain plain plain bands stripes print print gradient", (1, 5), (0, 0.06), (2, 6), (0.1, 0.7)),
+    "cloth": (
+        "plain plain plain stripes bands patches checks dots gradient print",
+        (2, 9), (0, 0.15), (4, 12), (0, 0.08),
+    ),
+    "fur": (
+        "plain plain patches patches gradient gradient mottled stripes dots",
+        (1.5, 6), (0.05, 0.5), (4, 16), (0, 0.1),
+    ),
+    "paint": (
+        "plain plain plain bands stripes print print gradient",
+        (1, 5), (0, 0.06), (2, 6), (0.1, 0.7),
+    ),
     "any": (" ".join(KINDS), (1, 9), (0, 0.3), (3, 12), (0, 0.5)),
 }  # fmt: skip
 _PLAIN_USE = ("plain plain gradient mottled", (2, 6), (0, 0.2), (3, 10), (0, 0.3))

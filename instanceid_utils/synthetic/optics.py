@@ -80,7 +80,9 @@ class Look:
             RGB, after compression.
         """
         swing = np.sin(self.drift[2] * time)
-        gains = self.gains * np.exp(self.drift[0] * swing + self.drift[1] * swing * np.array([1, 0, -1]))
+        gains = self.gains * np.exp(
+            self.drift[0] * swing + self.drift[1] * swing * np.array([1, 0, -1])
+        )
         image = linear * (self.exposure * gains).astype(np.float32) + self.haze
         if self.blur > 0.2:
             image = cv2.GaussianBlur(image, (0, 0), self.blur)
@@ -91,7 +93,9 @@ class Look:
         image = 0.5 + self.contrast * (image - 0.5)
         image += self.noise * rng.standard_normal(image.shape, dtype=np.float32)
         pixels = (np.clip(image, 0, 1) * 255 + 0.5).astype(np.uint8)
-        stored = cv2.imencode(".jpg", pixels[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, self.quality])[1]
+        stored = cv2.imencode(".jpg", pixels[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, self.quality])[
+            1
+        ]
         return cv2.imdecode(stored, cv2.IMREAD_COLOR)[..., ::-1]
 
 
@@ -106,7 +110,9 @@ def draw_look(rng: np.random.Generator, strength: float = 1.0) -> Look:
         noise=float(strength * rng.gamma(1.5, 0.007)),
         blur=float(strength * rng.gamma(1.2, 0.3)),
         quality=int(rng.integers(60, 97)),
-        drift=np.array([rng.gamma(1, 0.06), rng.gamma(1, 0.015), rng.uniform(0.01, 0.08)], np.float32),
+        drift=np.array(
+            [rng.gamma(1, 0.06), rng.gamma(1, 0.015), rng.uniform(0.01, 0.08)], np.float32
+        ),
     )
 
 
@@ -122,7 +128,7 @@ def _motion_blur(image, motion):
 
 
 def imperfect_mask(mask: np.ndarray, rng: np.random.Generator, level: float = 1.0) -> np.ndarray:
-    """A mask as a segmentation model would find it: ragged, a little too small or large, leaking.
+    """Spoil a mask as a segmentation model would: ragged, too small or large, leaking.
 
     Parameters
     ----------
@@ -150,6 +156,8 @@ def imperfect_mask(mask: np.ndarray, rng: np.random.Generator, level: float = 1.
             blob = np.zeros(mask.shape, np.uint8)
             side = np.sqrt(mask.sum())
             axes = tuple(int(1 + side * rng.uniform(0.03, 0.25)) for _ in range(2))
-            cv2.ellipse(blob, (int(columns[i]), int(rows[i])), axes, rng.uniform(0, 180), 0, 360, 1, -1)
+            cv2.ellipse(
+                blob, (int(columns[i]), int(rows[i])), axes, rng.uniform(0, 180), 0, 360, 1, -1
+            )
             found = found | (blob > 0) if rng.random() < 0.5 else found & (blob == 0)
     return found

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from instanceid_utils.synthetic.bodies import Body
 from instanceid_utils.synthetic.materials import solid_noise
+from instanceid_utils.synthetic.skeleton import Body
 
 _RING_HOLE = 0.8  # inner radius of a ring, as a share of the outer
 
@@ -36,7 +36,14 @@ class Light:
 
 def view_rotation(yaw: float, pitch: float = 0.0, roll: float = 0.0) -> np.ndarray:
     """Rotation from body to view space: turn about y, nod about x, roll in the image plane."""
-    cy, sy, cp, sp, cr, sr = np.cos(yaw), np.sin(yaw), np.cos(pitch), np.sin(pitch), np.cos(roll), np.sin(roll)
+    cy, sy, cp, sp, cr, sr = (
+        np.cos(yaw),
+        np.sin(yaw),
+        np.cos(pitch),
+        np.sin(pitch),
+        np.cos(roll),
+        np.sin(roll),
+    )
     about_y = np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])
     about_x = np.array([[1, 0, 0], [0, cp, -sp], [0, sp, cp]])
     about_z = np.array([[cr, -sr, 0], [sr, cr, 0], [0, 0, 1]])
@@ -51,7 +58,7 @@ def _half_extents(turn, part):
 
 
 def _hit(shape, axes, turn, dx, dy, rough):
-    """Nearest hit of viewing rays with a solid at the origin: (depth or -inf, normal in view)."""
+    """Depth of the nearest hit of each viewing ray with a solid at the origin, or -inf."""
     inverse = (turn / axes).T  # view -> unit space, rows are unit-space axes
     direction = inverse[:, 2]
     origin = [inverse[i, 0] * dx + inverse[i, 1] * dy for i in range(3)]
@@ -75,12 +82,13 @@ def _hit(shape, axes, turn, dx, dy, rough):
     return depth
 
 
-def _normals(part, turn, local, n_hit):
-    """Unit normals in view space at points given in the part's own unit space."""
+def _normals(part, turn, local):
+    """Return unit normals in view space at points given in the part's own unit space."""
     if part.shape == "box":
         face = np.abs(local).argmax(1)
         unit = np.zeros_like(local)
-        unit[np.arange(n_hit), face] = np.sign(local[np.arange(n_hit), face])
+        rows = np.arange(len(local))
+        unit[rows, face] = np.sign(local[rows, face])
     else:
         unit = local / np.asarray(part.axes, np.float32)
     normal = unit @ turn.T
@@ -154,16 +162,20 @@ def _shade(body, turns, centres, axis, depth, owner, light, time):
     if not len(rows):
         return colour
     who = owner[rows, columns]
+    order = np.argsort(who, kind="stable")  # each part becomes one slice
+    rows, columns, who = rows[order], columns[order], who[order]
     points = np.stack([axis[columns], axis[rows], depth[rows, columns]], 1)
     albedo, normal = np.empty_like(points), np.empty_like(points)
     specular, gloss = np.empty(len(who), np.float32), np.empty(len(who), np.float32)
-    for k in np.unique(who):
-        mine, part, turn = who == k, body.parts[k], turns[k]
+    starts = np.flatnonzero(np.diff(who, prepend=-1))
+    for start, end in zip(starts, [*starts[1:], len(who)]):
+        k, mine = who[start], slice(start, end)
+        part, turn = body.parts[k], turns[k]
         local = (points[mine] - centres[k]) @ turn
         material = body.materials[part.material]
         albedo[mine] = material.albedo(local + np.float32(0.37) * k)
-        inside = local / np.asarray(part.axes, np.float32) if part.shape == "box" else local / part.axes
-        normal[mine] = _normals(part, turn, inside.astype(np.float32), int(mine.sum()))
+        inside = local / np.asarray(part.axes, np.float32)
+        normal[mine] = _normals(part, turn, inside)
         specular[mine], gloss[mine] = material.specular, material.gloss
     occlusion = _ambient_occlusion(depth, owner)[rows, columns]
     facing = np.maximum(0, normal @ light.direction)

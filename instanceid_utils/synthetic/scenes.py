@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from instanceid_utils.synthetic.bodies import Body
 from instanceid_utils.synthetic.colours import draw_colour, near
 from instanceid_utils.synthetic.optics import Look, draw_light, draw_look
 from instanceid_utils.synthetic.render import Light, render, view_rotation
+from instanceid_utils.synthetic.skeleton import Body
 
 
 @dataclass(frozen=True)
@@ -41,18 +41,28 @@ class Path:
         return self._at(self.place, time), float(np.exp(self._at(self.zoom, time))), rotation
 
 
-def draw_path(rng, *, size=(0.35, 0.75), aspect=16 / 9, travel=0.006, turning=1.0, span=60):
-    """Draw a path for a clip of ``span`` frames, through the frame at its middle."""
+def draw_path(
+    rng, *, size=(0.35, 0.75), aspect=16 / 9, travel=0.006, turning=1.0, tumbling=0.12, span=60
+):
+    """Draw a path for a clip of ``span`` frames, through the frame at its middle.
+
+    ``tumbling`` is the chance that the body rolls over.
+    """
     speed = rng.normal(0, travel, 2) * (1, 0.3)
     middle = np.array([rng.uniform(0.15, 0.85) * aspect, rng.uniform(0.35, 0.65)])
     yaw = rng.normal(0, turning * rng.choice([0.2, 0.7, 2.5], p=(0.4, 0.4, 0.2))) / span
-    tumble = rng.random() < 0.12
+    tumble = rng.random() < tumbling
     growth = rng.normal(0, 0.5) / span
     return Path(
         place=np.array([middle - speed * span / 2, speed, rng.normal(0, 0.02, 2), *_swing(rng, 2)]),
         turn=np.array([rng.uniform(0, 2 * np.pi), yaw, rng.gamma(1, 0.15), *_swing(rng)]),
         zoom=np.array(
-            [np.log(rng.uniform(*size)) - growth * span / 2, growth, rng.gamma(1, 0.05), *_swing(rng)]
+            [
+                np.log(rng.uniform(*size)) - growth * span / 2,
+                growth,
+                rng.gamma(1, 0.05),
+                *_swing(rng),
+            ]
         ),
         pitch=float(rng.normal(0.12, 0.15)),
         roll=np.array([rng.uniform(0.5, 3) if tumble else rng.gamma(1, 0.06), *_swing(rng)]),
@@ -111,7 +121,9 @@ class Scene:
         camera, motion = self._camera(time)
         image = _window(self.backdrop, camera * 0.5, self.height, self.width).copy()
         labels = np.zeros((self.height, self.width), np.uint8)
-        for actor in sorted(self.actors, key=lambda a: a.path.place[0, 1] + 0.5 * np.exp(a.path.zoom[0])):
+        for actor in sorted(
+            self.actors, key=lambda a: a.path.place[0, 1] + 0.5 * np.exp(a.path.zoom[0])
+        ):
             if not any(start <= time < end for start, end in actor.absent):
                 self._draw(actor, time, camera, image, labels)
         if self.occluders is not None:
@@ -129,11 +141,21 @@ class Scene:
     def _draw(self, actor, time, camera, image, labels):
         (x, y), size, view = actor.path.at(time)
         side = int(np.clip(size * self.height, 6, 3 * self.height))
-        left, top = int(x * self.height - camera[0] - side / 2), int(y * self.height - camera[1] - side / 2)
-        x0, y0, x1, y1 = max(left, 0), max(top, 0), min(left + side, self.width), min(top + side, self.height)
+        left, top = (
+            int(x * self.height - camera[0] - side / 2),
+            int(y * self.height - camera[1] - side / 2),
+        )
+        x0, y0, x1, y1 = (
+            max(left, 0),
+            max(top, 0),
+            min(left + side, self.width),
+            min(top + side, self.height),
+        )
         if x1 <= x0 or y1 <= y0:
             return
-        colour, mask = render(actor.body, time, view, self.light, side, vigour=actor.vigour, ragged=actor.ragged)
+        colour, mask = render(
+            actor.body, time, view, self.light, side, vigour=actor.vigour, ragged=actor.ragged
+        )
         inner = np.s_[y0 - top : y1 - top, x0 - left : x1 - left]
         mask = mask[inner]
         image[y0:y1, x0:x1][mask] = colour[inner][mask]
@@ -141,7 +163,7 @@ class Scene:
 
 
 def _window(picture, offset, height, width):
-    """The part of ``picture`` a camera at ``offset`` sees, kept inside the picture."""
+    """Cut what a camera at ``offset`` sees out of a picture."""
     free = np.array(picture.shape[1::-1]) - (width, height)
     x, y = np.clip(free / 2 + offset, 0, free).astype(int)
     return picture[y : y + height, x : x + width]
@@ -159,7 +181,7 @@ def _fractal(shape, cells, rng):
 
 
 def draw_backdrop(height, width, rng, palette="ground"):
-    """A background picture, a quarter larger than the frame each way; linear RGB float32."""
+    """Draw a background, a quarter larger than the frame each way; linear RGB float32."""
     shape = (int(height * 1.25), int(width * 1.25))
     first, second = draw_colour(palette, rng), draw_colour(palette, rng)
     mix = _fractal(shape, int(rng.integers(2, 8)), rng)[..., None]
@@ -188,7 +210,9 @@ def draw_occluders(height, width, rng, n):
         rows, columns = np.mgrid[: shape[0], : shape[1]].astype(np.float32)
         if rng.random() < 0.6:  # a post or trunk from top to bottom
             half = rng.uniform(0.02, 0.1) * height
-            inside = np.abs(columns - centre - rng.normal(0, 0.15) * rows) < half * (0.7 + 0.6 * rough)
+            inside = np.abs(columns - centre - rng.normal(0, 0.15) * rows) < half * (
+                0.7 + 0.6 * rough
+            )
         else:  # a bush, leaves and gaps
             radius, y = rng.uniform(0.15, 0.4) * height, rng.uniform(0.5, 1.0) * shape[0]
             inside = np.hypot(columns - centre, rows - y) < radius * (0.4 + 1.2 * rough)
@@ -207,5 +231,7 @@ def draw_scene(actors, height, width, rng, *, n_occluders=0, shake=0.02, light=N
         backdrop=draw_backdrop(height, width, rng),
         occluders=draw_occluders(height, width, rng, n_occluders),
         actors=tuple(actors),
-        pan=np.array([*rng.normal(0, shake * height, 2), rng.uniform(0.05, 0.3), rng.uniform(0, 6.3)]),
+        pan=np.array(
+            [*rng.normal(0, shake * height, 2), rng.uniform(0.05, 0.3), rng.uniform(0, 6.3)]
+        ),
     )

@@ -6,7 +6,7 @@ import numpy as np
 
 from instanceid_utils.segments import cut_crops, find_segments
 from instanceid_utils.synthetic._parallel import in_processes
-from instanceid_utils.synthetic.bodies import draw_body, draw_lookalike
+from instanceid_utils.synthetic.bodies import draw_body, identity_body
 from instanceid_utils.synthetic.optics import imperfect_mask
 from instanceid_utils.synthetic.scenes import Actor, draw_path, draw_scene
 
@@ -78,22 +78,6 @@ def _block(job):
         crops.append(c)
         clips.append(k)
     return np.stack(crops), np.stack(clips)
-
-
-def identity_body(identity: int, seed: int, group: int = 4, share: float = 0.4):
-    """The body of identity number ``identity`` in the population ``seed``.
-
-    Identities come in groups of ``group``; in a ``share`` of the groups all members are
-    look-alikes of the first, with one to three materials changed.
-    """
-    chief = identity - identity % group
-    body = draw_body(np.random.default_rng([seed, chief, 1]))
-    if identity == chief:
-        return body
-    if np.random.default_rng([seed, chief, 2]).random() < share:
-        rng = np.random.default_rng([seed, identity, 3])
-        return draw_lookalike(body, rng, int(rng.integers(1, 4)))
-    return draw_body(np.random.default_rng([seed, identity, 1]))
 
 
 def draw_tracklets(n_identities, n_views, seed, *, size=64, margin=0.1, workers=2, progress=True):
