@@ -1,0 +1,69 @@
+# The course and its package. `make help` says what there is.
+unexport PYTHONPATH
+export PYTHONNOUSERSITE = 1
+export PIP_DISABLE_PIP_VERSION_CHECK = 1
+export TF_CPP_MIN_LOG_LEVEL = 3
+
+PY := .venv/bin/python
+INSTALLED := .venv/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run test lab notebooks bench pretrain lock clean
+
+help: ## show this list
+	@echo "make TARGET, with PYTHON=/path/to/python3.11 where the right Python is not found by itself"
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1#\2/p' Makefile | awk -F'#' '{ printf "%-12s%s\n", $$1, $$2 }'
+
+setup: $(INSTALLED) ## make .venv with the locked versions (the targets below do it themselves)
+
+run: $(INSTALLED) ## execute the notebooks in order into runs/
+	@$(PY) -m instanceid_utils.course run
+
+test: $(INSTALLED) ## ruff, unit tests, doctests, and the notebooks against their stored outputs
+	@$(PY) -m ruff check . && lint=ok || lint=FAILED; \
+	MPLBACKEND=Agg $(PY) -m pytest tests instanceid_utils --doctest-modules \
+	  && unit=ok || unit=FAILED; \
+	MPLBACKEND=module://matplotlib_inline.backend_inline $(PY) -m pytest notebooks \
+	  --nbval --nbval-current-env --nbval-sanitize-with tests/nbval_sanitize.cfg \
+	  && course=ok || course=FAILED; \
+	echo "ruff $$lint, unit tests $$unit, notebooks $$course"; \
+	[ $$lint$$unit$$course = okokok ]
+
+lab: $(INSTALLED) ## open JupyterLab on the notebooks
+	@$(PY) -m jupyterlab --LabApp.default_url=/lab/tree/notebooks
+
+notebooks: $(INSTALLED) ## execute the notebooks in place: renews all committed outputs
+	@$(PY) -m instanceid_utils.course regenerate
+
+bench: $(INSTALLED) ## run every benchmark
+	@failed=; for script in benchmarks/bench_*.py; do \
+	  echo "== $$script"; $(PY) $$script || failed="$$failed $$script"; \
+	done; [ -z "$$failed" ] || { echo "failed:$$failed" >&2; exit 1; }
+
+pretrain: $(INSTALLED) ## train the shipped weights again (hours; goes on where it was stopped)
+	@$(PY) -m instanceid_utils train --profile full --output data/weights
+
+lock: | .venv/bin/uv ## write requirements.lock anew from pyproject.toml
+	@.venv/bin/uv pip compile pyproject.toml --all-extras --universal --python-version 3.9 \
+	  --generate-hashes --custom-compile-command "make lock" --quiet --output-file requirements.lock
+
+clean: ## remove .venv, runs/, generated data and caches; downloads under data/ stay
+	rm -rf .venv runs data/generated build dist .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.venv/bin/uv:
+	@$(MAKE) $(INSTALLED)
+
+# pip takes a file only if its hash stands in the lock. What is there already it passes over, so
+# a half-made .venv is completed; one that no longer works is made anew.
+$(INSTALLED): requirements.lock pyproject.toml
+	@if ! { $(PY) tools/setup_check.py && $(PY) -m pip --version; } >/dev/null 2>&1; then \
+	  python=$$(sh tools/find_python.sh "$(PYTHON)") || exit 1; \
+	  echo "Making .venv with $$python"; \
+	  rm -rf .venv; \
+	  "$$python" -m venv .venv; \
+	fi
+	$(PY) -m pip install --require-hashes -r requirements.lock
+	$(PY) -m pip install --no-deps --no-build-isolation --editable .
+	$(PY) -m pip check
+	@touch $@
