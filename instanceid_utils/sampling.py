@@ -24,6 +24,10 @@ class PKSampler:
         Source of randomness. It moves on with each epoch.
     n_batches : int, optional
         Batches in an epoch. Default: enough to show about N segments, at least 1.
+    run : int
+        Half of a batch's identities are drawn as runs of this many neighbours in the order of
+        the labels. Where look-alikes are numbered side by side, they meet in a batch and are
+        its hard negatives. Default: 1, all identities drawn alone.
     allow_singletons : bool
         Take identities with a single instance too, K times the same segment. That makes
         sense only if each copy is augmented differently.
@@ -43,8 +47,9 @@ class PKSampler:
     """
 
     def __init__(
-        self, labels, n_identities, n_instances, rng, n_batches=None, allow_singletons=False
-    ):
+        self, labels, n_identities, n_instances, rng, n_batches=None, *, run=1,
+        allow_singletons=False,
+    ):  # fmt: skip
         labels = _check_labels(labels)
         if n_identities < 2:
             raise ValueError(f"n_identities must be at least 2 to have negatives: {n_identities}")
@@ -62,10 +67,12 @@ class PKSampler:
                 f"{len(lonely)} identities have one instance and so no positive pair: {shown}. "
                 "Leave them out, or pass allow_singletons=True"
             )
+        if not 1 <= run <= n_identities:
+            raise ValueError(f"run must be in [1, n_identities = {n_identities}]: {run}")
         if n_batches is None:
             n_batches = max(1, len(labels) // (n_identities * n_instances))
         self.n_identities, self.n_instances = n_identities, n_instances
-        self.n_batches, self._rng = n_batches, rng
+        self.n_batches, self._rng, self._run = n_batches, rng, run
         self._members = np.split(np.argsort(labels, kind="stable"), np.cumsum(counts)[:-1])
 
     @property
@@ -79,8 +86,16 @@ class PKSampler:
     def __iter__(self):
         """Yield `n_batches` index arrays of shape (P * K,), int64, grouped by identity."""
         for _ in range(self.n_batches):
-            chosen = self._rng.choice(len(self._members), self.n_identities, replace=False)
-            yield np.concatenate([self._draw(self._members[i]) for i in chosen])
+            yield np.concatenate([self._draw(self._members[i]) for i in self._choose()])
+
+    def _choose(self):
+        if self._run == 1:
+            return self._rng.choice(len(self._members), self.n_identities, replace=False)
+        n_runs = self.n_identities // 2 // self._run
+        starts = self._rng.choice(len(self._members) // self._run, n_runs, replace=False)
+        neighbours = (starts[:, None] * self._run + np.arange(self._run)).ravel()
+        others = self._rng.permutation(np.setdiff1d(np.arange(len(self._members)), neighbours))
+        return np.concatenate([neighbours, others[: self.n_identities - len(neighbours)]])
 
     def _draw(self, members):
         if len(members) >= self.n_instances:

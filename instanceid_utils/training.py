@@ -30,8 +30,8 @@ class Recipe:
     ----------
     loss, margin
         See ``losses.get_loss``.
-    n_identities, n_instances : int
-        P and K.
+    n_identities, n_instances, run : int
+        P, K and the runs of neighbours, see ``sampling.PKSampler``.
     epochs, batches_per_epoch : int
     learning_rate : float
         Peak of a cosine schedule after a linear warm-up over 5 % of the steps.
@@ -52,6 +52,7 @@ class Recipe:
     margin: float = 0.3
     n_identities: int = 16
     n_instances: int = 4
+    run: int = 1
     epochs: int = 8
     batches_per_epoch: int = 40
     learning_rate: float = 2e-3
@@ -76,7 +77,8 @@ class Recipe:
 PROFILES = {
     "smoke": Recipe(epochs=6, batches_per_epoch=30, averaging=0.95, widths=(16, 32, 64)),
     "full": Recipe(
-        n_identities=24, epochs=40, batches_per_epoch=250, threshold_weight=1.0, averaging=0.998
+        n_identities=24,
+        run=4, epochs=40, batches_per_epoch=250, threshold_weight=1.0, averaging=0.998
     ),
 }
 
@@ -176,7 +178,12 @@ class Trainer:
         recipe = self.recipe
         rng = np.random.default_rng([recipe.seed, epoch])
         sampler = PKSampler(
-            data.identities, recipe.n_identities, recipe.n_instances, rng, recipe.batches_per_epoch
+            data.identities,
+            recipe.n_identities,
+            recipe.n_instances,
+            rng,
+            recipe.batches_per_epoch,
+            run=recipe.run,
         )
         values = []
         bar = tqdm(

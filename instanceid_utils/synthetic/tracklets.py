@@ -80,7 +80,9 @@ def _block(job):
     return np.stack(crops), np.stack(clips)
 
 
-def draw_tracklets(n_identities, n_views, seed, *, size=64, margin=0.1, workers=2, progress=True):
+def draw_tracklets(
+    n_identities, n_views, seed, *, first=0, size=64, margin=0.1, workers=2, progress=True
+):
     """Crops of a population of identities, the same for the same seed however many workers.
 
     Parameters
@@ -88,6 +90,8 @@ def draw_tracklets(n_identities, n_views, seed, *, size=64, margin=0.1, workers=
     n_identities, n_views : int
     seed : int
         Names the population: other seeds share no identity with it.
+    first : int
+        Number of the first identity in the population.
     size, margin : int, float
         As for ``segments.cut_crops``.
     workers : int
@@ -102,12 +106,13 @@ def draw_tracklets(n_identities, n_views, seed, *, size=64, margin=0.1, workers=
     """
     step = 16
     jobs = [
-        (seed, first, min(step, n_identities - first), n_views, size, margin)
-        for first in range(0, n_identities, step)
+        (seed, first + start, min(step, n_identities - start), n_views, size, margin)
+        for start in range(0, n_identities, step)
     ]
     crops = np.empty((n_identities, n_views, size, size, 4), np.uint8)
     clips = np.empty((n_identities, n_views), np.int64)
     blocks = in_processes(_block, jobs, workers, "tracklets", progress)
-    for (_, first, count, *_), (c, k) in zip(jobs, blocks):
-        crops[first : first + count], clips[first : first + count] = c, k
+    for (_, number, count, *_), (c, k) in zip(jobs, blocks):
+        here = slice(number - first, number - first + count)
+        crops[here], clips[here] = c, k
     return crops, clips
