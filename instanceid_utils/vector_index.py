@@ -1,7 +1,8 @@
 """Vectors with owners in rows of one array, found again by nearest-neighbour search.
 
-The rows are the truth; FAISS searches them in place. A row freed by a removal is used again,
-a key never is: it holds the number of the row and of the update that filled it.
+The rows are the truth. As long as that is fastest FAISS searches all of them; later an inverted
+file (`GrowingCells`) names the candidates. A row freed by a removal is used again, a key never
+is: it holds the number of the row and of the update that filled it.
 """
 
 from __future__ import annotations
@@ -9,13 +10,17 @@ from __future__ import annotations
 import faiss
 import numpy as np
 
+from instanceid_utils._blocks import BlockArray
 from instanceid_utils._journal import Journal
+from instanceid_utils.cells import ROW_BITS, ROW_MASK
+from instanceid_utils.growing_cells import GrowingCells
 
-ROW_BITS = 28
-ROW_MASK = (1 << ROW_BITS) - 1
 FREE = 0  # owner of a free row
-FAR = 1e3  # coordinate of a free row: no unit vector is anywhere near
+FAR = 1e3  # coordinates of a free row: no unit vector is anywhere near
 _MIN_ROWS = 1024
+# How much FAISS's squared distances may differ from ours: cancellation, half precision.
+_EXACT_ERROR, _CELLS_ERROR = 1e-5, 2e-3
+_SPARE = 8  # more candidates from cells, as half precision may swap neighbours
 
 
 class VectorIndex:
@@ -26,21 +31,28 @@ class VectorIndex:
     dim : int
         Length D of the vectors.
     journal : Journal
-        Records each write, for the caller to undo or commit.
+        Records each write; the caller undoes or commits it, after `rollback` or `commit` here.
+    exact_limit : int
+        Most vectors that are searched one by one.
+    n_probe : int or "all"
+        Number of cells that a search looks into beyond that.
     n_threads : int
         Threads for a search.
     """
 
-    def __init__(self, dim, journal=None, *, n_threads=1):
+    def __init__(self, dim, journal=None, *, exact_limit=20_000, n_probe=16, n_threads=1):
         self.dim = dim
+        self.n_probe = n_probe
         self.n_threads = n_threads
         self.n_rows = 0  # rows in use or free, below the capacity
         self.n_live = 0
         self.serial = 1
         self.free = []
-        self.vectors = np.empty((_MIN_ROWS, dim), np.float32)
+        self.vectors = BlockArray(dim)
         self.keys = np.zeros(_MIN_ROWS, np.int64)
         self.owners = np.zeros(_MIN_ROWS, np.int64)
+        self.cells = GrowingCells(exact_limit)
+        self.touched = []  # rows changed since the last commit
         self._journal = Journal() if journal is None else journal
 
     def place(self, rows, vectors, owners):
@@ -65,6 +77,7 @@ class VectorIndex:
             rows = rows.copy()
             rows[missing] = self._allocate(n_missing)
             journal.set(self, n_live=self.n_live + n_missing)
+        self.touched.append(rows)
         journal.write(self.vectors, rows, vectors)
         journal.write(self.keys, rows, (self.serial << ROW_BITS) | rows)
         journal.write(self.owners, rows, owners)
@@ -74,6 +87,7 @@ class VectorIndex:
     def release(self, rows):
         """Free live rows."""
         journal, n_free = self._journal, len(self.free)
+        self.touched.append(rows)
         journal.write(self.vectors, rows, FAR)
         journal.write(self.owners, rows, FREE)
         journal.set(self, n_live=self.n_live - len(rows))
@@ -84,26 +98,94 @@ class VectorIndex:
         """Hand live rows over to another owner; their keys stay."""
         self._journal.write(self.owners, rows, owner)
 
+    def commit(self, n_updates):
+        """Have the cells follow the rows, and do their share of work for an update of n vectors."""
+        if self.cells.serving is not None or self.cells.next is not None:
+            self.cells.sync(self, self._touched_rows())
+        if self.n_live > self.cells.exact_limit or self.cells.serving is not None:
+            self.cells.work(self, n_updates)
+        if self.cells.serving is not None and len(self.cells.serving) != self.n_live:
+            raise RuntimeError("the cells do not hold all rows: this is a bug, nothing was changed")
+
+    def rollback(self):
+        """Have the cells follow the rows after the journal has put them back."""
+        self.cells.undo(self, self._touched_rows())
+
+    @property
+    def is_sparse(self):
+        """Whether most rows are free, and nothing else knows the rows by number."""
+        idle = self.cells.serving is None and not self.cells.is_making
+        return idle and self.n_rows > 4 * self.n_live + _MIN_ROWS
+
+    def repack(self):
+        """Move the live rows together under new keys, oldest first.
+
+        Returns
+        -------
+        ndarray of shape (n_rows + 1,), int64
+            Where each row went; -1 for a free one, and for row -1.
+        """
+        old = np.flatnonzero(self.owners[: self.n_rows])
+        old = old[self.keys[old].argsort()]
+        new = np.arange(len(old))
+        moved = np.full(self.n_rows + 1, -1)
+        moved[old] = new
+        vectors = BlockArray(self.dim)
+        vectors.reserve(len(old))
+        vectors[new] = self.vectors[old]
+        keys, owners = np.zeros((2, len(old) + _MIN_ROWS), np.int64)
+        keys[new] = (self.serial << ROW_BITS) | new
+        owners[new] = self.owners[old]
+        self._journal.set(
+            self, vectors=vectors, keys=keys.copy(), owners=owners.copy(), free=[],
+            n_rows=len(old), serial=self.serial + 1,
+        )
+        return moved
+
     def nearest(self, queries, n):
-        """Find the n nearest live rows, sorted by distance.
+        """Find about the n nearest live rows.
 
         Parameters
         ----------
         queries : ndarray of shape (Q, D), float32
         n : int
-            At most `n_live`.
 
         Returns
         -------
-        rows : ndarray of shape (Q, n), int64
-        squared_distances : ndarray of shape (Q, n), float32
-            By subtraction, free of the cancellation of FAISS's batched formula.
+        rows : ndarray of shape (Q, M), int64
+            -1 where fewer were found.
+        squared_distances : ndarray of shape (Q, M), float32
+            By subtraction, free of rounding in FAISS's; inf beside a row of -1.
+        reach : ndarray of shape (Q,), float32
+            All rows nearer than this (squared) are there: exact search only, inf if all are there.
         """
         with _threads(self.n_threads):
-            _, rows = faiss.knn(queries, self.vectors[: self.n_rows], n)
-        difference = self.vectors[rows]
+            if self.cells.serving is None:
+                n, error = min(n, self.n_live), _EXACT_ERROR
+                rows = self._scan(queries, n)
+            else:
+                n, error = min(n + _SPARE, self.n_live), _CELLS_ERROR
+                rows = self.cells.serving.search(queries, n, self.n_probe)
+        difference = self.vectors[np.maximum(rows, 0)]
         difference -= queries[:, None]
-        return rows, np.einsum("qnd,qnd->qn", difference, difference)
+        squared = np.einsum("qnd,qnd->qn", difference, difference)
+        squared[rows < 0] = np.inf
+        reach = squared.max(axis=1) - np.float32(error) if n < self.n_live else np.inf
+        return rows, squared, reach
+
+    def _scan(self, queries, n):
+        found = [
+            (first, *faiss.knn(queries, part, min(n, len(part))))
+            for first, part in self.vectors.parts(self.n_rows)
+        ]
+        if len(found) == 1:
+            return found[0][2]
+        squared = np.concatenate([part for _, part, _ in found], axis=1)
+        rows = np.concatenate([part + first for first, _, part in found], axis=1)
+        return np.take_along_axis(rows, squared.argsort(axis=1, kind="stable")[:, :n], axis=1)
+
+    def _touched_rows(self):
+        return np.unique(np.concatenate(self.touched)) if self.touched else np.empty(0, np.int64)
 
     def _allocate(self, n):
         journal, free = self._journal, self.free
@@ -119,11 +201,11 @@ class VectorIndex:
     def _reserve(self, n_rows):
         if n_rows > ROW_MASK:
             raise MemoryError(f"a gallery holds at most {ROW_MASK} vectors")
+        self.vectors.reserve(n_rows)
         if n_rows > len(self.keys):
-            # In place: for a large array the system moves pages, not bytes.
             capacity = n_rows + max(_MIN_ROWS, n_rows // 8)
-            for array in (self.vectors, self.keys, self.owners):
-                array.resize((capacity, *array.shape[1:]), refcheck=False)
+            self.keys.resize(capacity, refcheck=False)
+            self.owners.resize(capacity, refcheck=False)
 
 
 class _threads:
