@@ -1,0 +1,75 @@
+"""The course's stages, each made if it is missing: any notebook can be opened first.
+
+A stage leaves its results in a folder of its own with a note of what they were made from. Asked
+for the same again, it reads them; asked for something else, it makes them anew.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+from pathlib import Path
+
+from instanceid_utils.data import DavisDataset
+from instanceid_utils.synthetic import dataset as generated
+from instanceid_utils.weights import write_atomically
+
+logger = logging.getLogger(__name__)
+NOTE = "made_from.json"
+
+
+def open_data(data_root) -> DavisDataset:
+    """Open a data set in the DAVIS layout; one named ``generated`` is made if it is not there.
+
+    Parameters
+    ----------
+    data_root : path
+        ``data/generated``, or any folder in the DAVIS 2017 layout.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        If there is no such folder, or it is laid out otherwise.
+    """
+    root = Path(data_root)
+    if root.name == "generated" and not root.exists():
+        generated.generate(root)
+    return DavisDataset(root)
+
+
+def make_once(folder, facts, make):
+    """Call ``make(folder)`` unless its results from the same ``facts`` are there already.
+
+    Parameters
+    ----------
+    folder : path
+        Holds nothing but the results.
+    facts : dict
+        What the results depend on (JSON values).
+    make : callable
+        Fills the empty folder. If it raises, the next call starts anew.
+
+    Returns
+    -------
+    pathlib.Path
+        ``folder``.
+
+    Raises
+    ------
+    FileExistsError
+        If the folder holds something that this function did not make.
+    """
+    folder, facts = Path(folder), json.loads(json.dumps(facts, default=str))
+    note = folder / NOTE
+    if note.exists() and json.loads(note.read_text()) == {"complete": True, **facts}:
+        return folder
+    if folder.exists() and any(folder.iterdir()) and not note.exists():
+        raise FileExistsError(f"{folder}: expected an empty folder or results of the course")
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    # Said before it is so: a folder left half made is known as ours, and made anew.
+    write_atomically(note, json.dumps({"complete": False, **facts}).encode())
+    make(folder)
+    write_atomically(note, json.dumps({"complete": True, **facts}, indent=1).encode())
+    return folder
