@@ -29,7 +29,7 @@ def raw_pixels(crops, size=16):
     for vector, crop in zip(vectors, crops):
         pixels = (crop[..., :3].astype(np.float32) - 128.0) * (crop[..., 3:] > 127)
         vector[:] = cv2.resize(pixels, (size, size), interpolation=cv2.INTER_AREA)
-    return _unit(vectors.reshape(len(crops), -1))
+    return _unit(vectors.reshape(len(crops), size * size * 3))
 
 
 def hsv_histogram(crops, bins=(8, 4, 4)):
@@ -50,19 +50,17 @@ def hsv_histogram(crops, bins=(8, 4, 4)):
         Unit length.
     """
     crops = _check_crops(crops)
-    n_crops, side = len(crops), crops.shape[1]
-    pixels = np.ascontiguousarray(crops[..., :3]).reshape(n_crops * side, side, 3)
-    hsv = cv2.cvtColor(pixels, cv2.COLOR_RGB2HSV).reshape(n_crops, -1, 3)
-    inside = crops[..., 3].reshape(n_crops, -1) > 127
-
+    inside = crops[..., 3] > 127
     n_bins = int(np.prod(bins))
     cell = np.nonzero(inside)[0] * n_bins
-    strides = (bins[1] * bins[2], bins[2], 1)
-    for channel, (n, stride, span) in enumerate(zip(bins, strides, (180, 256, 256))):
-        table = np.arange(256) * n // span * stride  # OpenCV's hue ends at 180
-        cell += table[hsv[..., channel][inside]]
-    counts = np.bincount(cell, minlength=n_crops * n_bins)
-    return _unit(np.sqrt(counts.reshape(n_crops, n_bins).astype(np.float32)))
+    if len(crops):
+        hsv = cv2.cvtColor(crops[..., :3][inside][np.newaxis], cv2.COLOR_RGB2HSV)[0]
+        strides = (bins[1] * bins[2], bins[2], 1)
+        for channel, (n, stride, span) in enumerate(zip(bins, strides, (180, 256, 256))):
+            table = np.arange(256) * n // span * stride  # OpenCV's hue ends at 180
+            cell += table[hsv[:, channel]]
+    counts = np.bincount(cell, minlength=len(crops) * n_bins)
+    return _unit(np.sqrt(counts.reshape(len(crops), n_bins).astype(np.float32)))
 
 
 DESCRIPTORS = {"raw pixels 16x16": raw_pixels, "HSV histogram 8x4x4": hsv_histogram}
