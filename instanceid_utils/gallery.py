@@ -11,9 +11,11 @@ import threading
 
 import numpy as np
 
-from instanceid_utils import gallery_checks as checks
-from instanceid_utils.gallery_audit import audit
-from instanceid_utils.gallery_core import MEAN, POLICIES, GalleryCore
+from instanceid_utils.store import checks
+from instanceid_utils.store.audit import audit
+from instanceid_utils.store.core import MEAN, GalleryCore
+from instanceid_utils.store.file import GalleryFileError, read_arrays, write_arrays
+from instanceid_utils.store.state import dump, restore
 
 
 class Gallery:
@@ -50,17 +52,15 @@ class Gallery:
     """
 
     def __init__(self, dim, *, max_exemplars=8, policy="exemplars", momentum=0.9,
-                 min_novelty=0.05, weights_sha256=None, threshold=None, exact_limit=20_000,
-                 n_probe=16, n_threads=1):
-        checks.check_settings(dim, max_exemplars, policy, POLICIES, momentum, min_novelty)
-        self.dim = dim
+                 min_novelty=0.05, exact_limit=20_000, n_probe=16, n_threads=1,
+                 weights_sha256=None, threshold=None):
+        self._core = GalleryCore(**checks.check_settings(
+            dim, max_exemplars, policy, momentum, min_novelty, exact_limit, n_probe, n_threads
+        ))
+        self._lock = threading.RLock()
+        self.dim = self._core.index.dim
         self.weights_sha256 = weights_sha256
         self.threshold = threshold
-        self._lock = threading.RLock()
-        self._core = GalleryCore(
-            dim, max_exemplars, policy, momentum, min_novelty,
-            exact_limit=exact_limit, n_probe=n_probe, n_threads=n_threads,
-        )
 
     def __len__(self):
         """Return the number of IDs."""
@@ -237,6 +237,51 @@ class Gallery:
         """
         with self._lock:
             audit(self._core)
+
+    def save(self, path):
+        """Write the gallery to one file, in one step: killed at any time, old or new is there.
+
+        Raises
+        ------
+        OSError, GalleryFileError
+            If it cannot be written, or somebody else is writing it.
+        """
+        with self._lock:
+            notes, arrays = dump(self._core)
+            notes.update(weights_sha256=self.weights_sha256, threshold=self.threshold)
+            write_arrays(path, notes, arrays)
+
+    @classmethod
+    def load(cls, path, *, weights_sha256=None):
+        """Read a gallery that goes on as if it had never stopped.
+
+        Parameters
+        ----------
+        path : path-like
+        weights_sha256 : str, optional
+            Refuse a gallery made with other weights.
+
+        Raises
+        ------
+        GalleryFileError
+            If the file is no gallery, damaged, or made with other weights.
+        OSError
+            If it cannot be read.
+        """
+        notes, arrays = read_arrays(path)
+        theirs = notes.get("weights_sha256")
+        if weights_sha256 not in (None, theirs):
+            raise GalleryFileError(
+                f"{path}: made with weights {theirs}, which cannot be compared with those of "
+                f"weights {weights_sha256}"
+            )
+        try:
+            core = restore(notes, arrays)
+        except ValueError as error:
+            raise GalleryFileError(f"{path}: {error}") from error
+        gallery = cls(core.index.dim, weights_sha256=theirs, threshold=notes.get("threshold"))
+        gallery._core = core
+        return gallery
 
     @contextlib.contextmanager
     def _update(self, n=0):

@@ -10,10 +10,10 @@ from __future__ import annotations
 import faiss
 import numpy as np
 
-from instanceid_utils._blocks import BlockArray
-from instanceid_utils._journal import Journal
-from instanceid_utils.cells import ROW_BITS, ROW_MASK
-from instanceid_utils.growing_cells import GrowingCells
+from instanceid_utils.store.blocks import BlockArray
+from instanceid_utils.store.cells import ROW_BITS, ROW_MASK
+from instanceid_utils.store.growing_cells import GrowingCells
+from instanceid_utils.store.journal import Journal
 
 FREE = 0  # owner of a free row
 FAR = 1e3  # coordinates of a free row: no unit vector is anywhere near

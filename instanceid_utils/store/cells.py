@@ -11,7 +11,7 @@ from __future__ import annotations
 import faiss
 import numpy as np
 
-from instanceid_utils.kmeans import assign
+from instanceid_utils.store.kmeans import assign
 
 ROW_BITS = 28
 ROW_MASK = (1 << ROW_BITS) - 1

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from instanceid_utils.gallery_checks import MAX_ID, UNIT_TOLERANCE
-from instanceid_utils.gallery_core import MEAN
-from instanceid_utils.vector_index import FAR, FREE, ROW_BITS, ROW_MASK
+from instanceid_utils.store.checks import MAX_ID, UNIT_TOLERANCE
+from instanceid_utils.store.core import MEAN
+from instanceid_utils.store.vector_index import FAR, FREE, ROW_BITS, ROW_MASK
 
 
 class GalleryCorruptError(RuntimeError):
@@ -51,6 +51,7 @@ def _audit_table(table, index):
     used, free = np.flatnonzero(ids), np.flatnonzero(ids == 0)
     _must(np.array_equal(np.sort(np.array(table.free, np.int64)), free), "free slots are misnoted")
     _must(table.slot_of == dict(zip(ids[used].tolist(), used.tolist())), "IDs and slots disagree")
+    _must(len(table.slot_of) == len(used), "an ID has two slots")
     _must((ids[used] > 0) & (ids[used] <= MAX_ID), "an ID is not positive")
     later = ids[used][ids[used] >= table.next_id].tolist()
     _must(table.taken.issuperset(later), "an ID in use could be given out again")

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from instanceid_utils._journal import Journal
-from instanceid_utils.exemplars import choose_columns, thin
-from instanceid_utils.identity_table import IdentityTable
-from instanceid_utils.vector_index import VectorIndex
+from instanceid_utils.store.exemplars import choose_columns, thin
+from instanceid_utils.store.identity_table import IdentityTable
+from instanceid_utils.store.journal import Journal
+from instanceid_utils.store.vector_index import VectorIndex
 
 NO_ID = -1
-POLICIES = ("exemplars", "mean", "both")
 MEAN = 0  # column of the moving average; the exemplars' columns follow
 _TOO_SHORT = 1e-3  # length of a sum that has no direction to speak of
 _QUERIES = 1024  # searched at a time, to bound memory
@@ -25,7 +24,7 @@ class GalleryCore:
     Takes the arguments of `Gallery`, checked.
     """
 
-    def __init__(self, dim, max_exemplars, policy, momentum, min_novelty, **search_options):
+    def __init__(self, dim, *, max_exemplars, policy, momentum, min_novelty, **search_options):
         self.max_exemplars = max_exemplars
         self.policy = policy
         self.momentum = momentum

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-MAX_ID = 2**63 - 1
+from instanceid_utils.store.checks import MAX_ID
+
 _MIN_SLOTS = 1024
 
 

@@ -13,8 +13,8 @@ import math
 
 import numpy as np
 
-from instanceid_utils.cells import Cells
-from instanceid_utils.kmeans import StepwiseKMeans
+from instanceid_utils.store.cells import Cells
+from instanceid_utils.store.kmeans import StepwiseKMeans
 
 _CELLS_PER_ROOT = 4  # cells = 4 * sqrt(vectors), so that finding and reading cells cost alike
 _SAMPLE_PER_CELL = 32

@@ -9,6 +9,7 @@ import numpy as np
 
 UNIT_TOLERANCE = 1e-3  # of the length of a vector
 MAX_ID = 2**63 - 1
+POLICIES = ("exemplars", "mean", "both")
 
 
 def check_ids(ids, name="ids"):
@@ -63,14 +64,14 @@ def check_time(time, name="time"):
     return value
 
 
-def check_count(value, name, least=1):
-    """Return an int of at least `least`, or raise a ValueError."""
+def check_count(value, name, least=1, most=MAX_ID + 1):
+    """Return an int from least to most, or raise a ValueError."""
     try:
         number = operator.index(value)
     except TypeError:
-        number = least - 1
-    if number < least or isinstance(value, (bool, np.bool_)):
-        raise ValueError(f"{name}: expected an integer of at least {least}, got {value!r}")
+        number = None
+    if number is None or not least <= number <= most or isinstance(value, (bool, np.bool_)):
+        raise ValueError(f"{name}: expected an integer from {least} to {most}, got {value!r}")
     return number
 
 
@@ -93,13 +94,23 @@ def check_keys(keys, known, id):
     return chosen
 
 
-def check_settings(dim, max_exemplars, policy, policies, momentum, min_novelty):
-    """Raise a ValueError for settings that make no gallery."""
-    check_count(dim, "dim")
-    check_count(max_exemplars, "max_exemplars")
-    if policy not in policies:
-        raise ValueError(f"policy: expected one of {policies}, got {policy!r}")
+def check_settings(
+    dim, max_exemplars, policy, momentum, min_novelty, exact_limit, n_probe, n_threads
+):
+    """Return the settings of a gallery as a dict, or raise a ValueError."""
+    if policy not in POLICIES:
+        raise ValueError(f"policy: expected one of {POLICIES}, got {policy!r}")
     if not 0 <= check_time(momentum, "momentum") < 1:
         raise ValueError(f"momentum: expected a number in [0, 1), got {momentum}")
     if not 0 <= check_time(min_novelty, "min_novelty") <= 2:
         raise ValueError(f"min_novelty: expected a distance in [0, 2], got {min_novelty}")
+    return {
+        "dim": check_count(dim, "dim", most=2**16),
+        "max_exemplars": check_count(max_exemplars, "max_exemplars", most=2**10),
+        "policy": policy,
+        "momentum": float(momentum),
+        "min_novelty": float(min_novelty),
+        "exact_limit": check_count(exact_limit, "exact_limit", least=0),
+        "n_probe": n_probe if n_probe == "all" else check_count(n_probe, "n_probe"),
+        "n_threads": check_count(n_threads, "n_threads", most=2**10),
+    }
