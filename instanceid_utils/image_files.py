@@ -6,14 +6,12 @@ file that was cut short is an error instead of a half-grey picture.
 
 from __future__ import annotations
 
-import io
 import struct
 import zlib
 from pathlib import Path
 
 import cv2
 import numpy as np
-from PIL import Image
 
 MAX_PIXELS = 2**26  # 8192 x 8192; a larger header is refused before memory is claimed
 
@@ -79,7 +77,7 @@ def read_label_map(path, colour="auto"):
         raise ValueError(f"{path}: expected a PNG label map, got JPEG, which changes the labels")
     depth, colour_type = data[24], data[25]
     if colour_type == _PALETTE:
-        return _palette_indices(path, data)
+        data, colour_type = _as_grey(data), _GREY
     image = _decode(path, data, cv2.IMREAD_UNCHANGED)
     if colour_type & _RGB:
         if depth != 8:
@@ -176,13 +174,21 @@ def _decode(path, data, flags):
     return image
 
 
-def _palette_indices(path, data):
-    # Pillow, because OpenCV turns indices into colours.
-    try:
-        with Image.open(io.BytesIO(data), formats=["PNG"]) as image:
-            return np.array(image)
-    except (OSError, SyntaxError, ValueError, zlib.error) as error:
-        raise ValueError(f"{path}: cannot be decoded ({error})") from error
+def _as_grey(data):
+    """Drop the palette of a PNG, so that OpenCV gives the indices and not their colours."""
+    header = bytearray(data[16:29])
+    header[9] = _GREY
+    chunks, at = [_chunk(b"IHDR", bytes(header))], 33
+    while at + 8 < len(data):
+        length, kind = struct.unpack_from(">I4s", data, at)
+        if kind in (b"IDAT", b"IEND"):
+            chunks.append(data[at : at + 12 + length])
+        at += 12 + length
+    return _PNG + b"".join(chunks)
+
+
+def _chunk(kind, body):
+    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
 
 def _codes(rgba):
@@ -218,11 +224,6 @@ def _encode_png(label_map, depth):
     header = struct.pack(
         ">IIBBBBB", width, height, depth, _PALETTE if depth == 8 else _GREY, 0, 0, 0
     )
-    chunks = [(b"IHDR", header)]
-    if depth == 8:
-        chunks.append((b"PLTE", davis_palette().tobytes()))
-    chunks += [(b"IDAT", deflate.compress(rows) + deflate.flush()), (b"IEND", b"")]
-    return _PNG + b"".join(
-        struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
-        for kind, body in chunks
-    )
+    palette = _chunk(b"PLTE", davis_palette().tobytes()) if depth == 8 else b""
+    pixels = _chunk(b"IDAT", deflate.compress(rows) + deflate.flush())
+    return _PNG + _chunk(b"IHDR", header) + palette + pixels + _chunk(b"IEND", b"")

@@ -6,7 +6,7 @@ import zlib
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image
@@ -114,6 +114,7 @@ def test_natural_order():
     ),
     st.sampled_from([1, 200]),
 )
+@settings(max_examples=50)
 def test_label_maps_survive_and_pillow_agrees(tmp_path_factory, label_map, factor):
     label_map = label_map.astype(np.int64) * factor
     path = tmp_path_factory.getbasetemp() / "map.png"
@@ -264,6 +265,16 @@ def test_cut_or_damaged_label_maps_are_refused(tmp_path, mode, part):
         read_label_map(path)
     path.write_bytes(data[: int(part * len(data))] + data[-12:])  # its middle is missing
     with pytest.raises(ValueError, match="map.png: "):
+        read_label_map(path)
+
+
+def test_a_flipped_bit_is_found(tmp_path):
+    path = tmp_path / "map.png"
+    write_label_map(path, noise()[..., 0].astype(int))
+    data = bytearray(path.read_bytes())
+    data[2000] ^= 4
+    path.write_bytes(data)
+    with pytest.raises(ValueError, match="map.png: cannot be decoded"):
         read_label_map(path)
 
 
