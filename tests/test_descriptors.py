@@ -5,7 +5,7 @@ import pytest
 from instanceid_utils.data import DavisDataset
 from instanceid_utils.descriptors import DESCRIPTORS, hsv_histogram, raw_pixels
 from instanceid_utils.retrieval import evaluate_retrieval
-from instanceid_utils.segments import cut_crops, find_segments
+from instanceid_utils.segment_sets import collect
 
 
 @pytest.fixture
@@ -72,14 +72,8 @@ def test_bad_crops(describe, crops):
 @pytest.mark.real_data
 def test_known_figures_on_davis(davis_root):
     """Other code found these figures for the same descriptors, data and rule."""
-    crops, where = [], []
-    dataset = DavisDataset(davis_root)
-    for sequence in dataset.sequences():
-        for frame in dataset.frames(sequence):
-            segments = find_segments(frame.label_map)
-            crops.append(cut_crops(frame.image, segments, size=64))
-            where += [(f"{sequence}/{k}", sequence, frame.index) for k in segments.labels]
-    crops, where = np.concatenate(crops), list(zip(*where))
+    seen = collect(DavisDataset(davis_root), size=64, progress=False)
+    crops, where = seen.crops, (seen.identities, seen.sequences, seen.frames)
     if len(crops) != 1447 or len(set(where[0])) != 20:
         pytest.skip(f"the figures are for another selection of DAVIS than {davis_root}")
 

@@ -1,0 +1,125 @@
+"""A chosen threshold as a record: what it does, for which weights it holds, to JSON and back."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+
+import numpy as np
+
+VERSION = 1
+
+
+@dataclass(frozen=True, eq=False)
+class Calibration:
+    """A threshold, how it was chosen and what it does.
+
+    Attributes
+    ----------
+    threshold : float
+        L2, not squared: a gallery ID nearer than this is a candidate.
+    rule : str
+        How it was chosen, see `calibrate`; with `reuse_cost` or `target`.
+    false_reuse : float
+        Share of newcomers that get an old ID.
+    false_new : float
+        Share of instances coming back that get a new ID.
+    wrong_id : float
+        Share of instances coming back that get the ID of another one, nearer still.
+    far, frr, eer : float
+        Of pairs of segments: different ones accepted, same ones rejected at the threshold; and
+        where the two would meet.
+    intervals : dict of str to (float, float)
+        95 % bootstrap intervals over identities of the three rates, and of the threshold if it
+        were chosen anew each time.
+    n_identities, n_segments, n_others, max_exemplars, min_gap : int
+        What it was measured on, and with which gallery.
+    curves : dict of str to ndarray of shape (401,)
+        `thresholds`, and the three rates at each.
+    weights_sha256 : str or None
+        The weights that made the embeddings; it holds for no others.
+    """
+
+    threshold: float
+    rule: str
+    reuse_cost: float
+    target: float | None
+    false_reuse: float
+    false_new: float
+    wrong_id: float
+    far: float
+    frr: float
+    eer: float
+    intervals: dict
+    n_identities: int
+    n_segments: int
+    n_others: int
+    max_exemplars: int
+    min_gap: int
+    curves: dict = field(repr=False)
+    weights_sha256: str | None = None
+
+    def require_weights(self, sha256):
+        """Return the threshold if it was made for these weights.
+
+        Raises
+        ------
+        ValueError
+            If it was made for others, or it is not known for which.
+        """
+        if self.weights_sha256 is None or sha256 != self.weights_sha256:
+            raise ValueError(
+                f"this threshold was calibrated for weights {_short(self.weights_sha256)}, not "
+                f"for {_short(sha256)}: calibrate again with calibration.calibrate_dataset"
+            )
+        return self.threshold
+
+    def as_dict(self):
+        """Return all of it as JSON values."""
+        out = {"version": VERSION, **asdict(self)}
+        out["intervals"] = {name: list(ends) for name, ends in self.intervals.items()}
+        out["curves"] = {name: np.round(c, 6).tolist() for name, c in self.curves.items()}
+        return out
+
+    def to_json(self, path=None):
+        """Return it as JSON text, and write it to `path` if given."""
+        text = json.dumps(self.as_dict(), indent=1)
+        if path is not None:
+            Path(path).write_text(text + "\n", encoding="utf-8")
+        return text
+
+    @classmethod
+    def from_dict(cls, facts, source="calibration"):
+        """Undo `as_dict`.
+
+        Raises
+        ------
+        ValueError
+            If it is no calibration, of another version, or its threshold is out of range.
+        """
+        if not isinstance(facts, dict) or facts.get("version") != VERSION:
+            raise ValueError(f"{source}: not a calibration of version {VERSION}")
+        names = {f.name for f in fields(cls)}
+        missing = names - facts.keys()
+        if missing:
+            raise ValueError(f"{source}: {', '.join(sorted(missing))} missing")
+        values = {name: facts[name] for name in names}
+        if not 0.0 < values["threshold"] <= 2.0:
+            raise ValueError(f"{source}: threshold must be in (0, 2], got {values['threshold']}")
+        values["intervals"] = {name: tuple(ends) for name, ends in values["intervals"].items()}
+        values["curves"] = {name: np.array(c) for name, c in values["curves"].items()}
+        return cls(**values)
+
+    @classmethod
+    def from_json(cls, path):
+        """Read what `to_json` wrote."""
+        try:
+            facts = json.loads(Path(path).read_text(encoding="utf-8"))
+        except (UnicodeDecodeError, json.JSONDecodeError) as error:
+            raise ValueError(f"{path}: not a JSON file ({error})") from error
+        return cls.from_dict(facts, source=str(path))
+
+
+def _short(sha256):
+    return "unknown" if sha256 is None else f"{sha256[:12]}..."
