@@ -70,6 +70,13 @@ class IouTracker:
         """
         segments = find_segments(masks)
         check_frame(frame, segments.frame_shape)
+        return self._step(segments)
+
+    def decide(self, observation):
+        """Give every segment of a `tracking.Observation` an ID; see `update`."""
+        return self._step(observation.every)
+
+    def _step(self, segments):
         there = np.flatnonzero(segments.areas)
         boxes = segments.boxes_tlbr[there]
         ids = np.full(len(segments), NO_ID, np.int64)

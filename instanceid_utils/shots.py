@@ -89,8 +89,15 @@ class ShotDetector:
         Look
             To be handed to `accept` once all else has gone well.
         """
+        return self.compare(self.see(frame))
+
+    def see(self, frame):
+        """Return what is compared of a frame, its signature."""
         check_frame(frame)
-        signature = _signature(frame)
+        return _signature(frame)
+
+    def compare(self, signature):
+        """Compare a frame that was seen with the last one; see `look`."""
         if self._last is None:
             return Look(False, None, signature)
         colours = _hellinger(self._last[0], signature[0])

@@ -6,6 +6,7 @@ that can go wrong happens before anything is changed.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -13,7 +14,7 @@ import numpy as np
 from instanceid_utils import tracker_file
 from instanceid_utils.abstention import Abstention
 from instanceid_utils.candidates import Candidates, gather
-from instanceid_utils.decision import NO_ID, RULES, Choice, choose, explain
+from instanceid_utils.decision import RULES, Choice, choose, explain
 from instanceid_utils.evidence import Evidence, at_border, covered_share
 from instanceid_utils.gallery import Gallery
 from instanceid_utils.place import PlaceMemory
@@ -28,6 +29,15 @@ class Update(NamedTuple):
     decisions: tuple  # of Decision, in the same order
     shot_cut: bool  # the frame starts a new shot, or has a new size
     relabelled: dict  # provisional ID -> the ID it turned out to be
+
+
+class Observation(NamedTuple):
+    """What a frame shows, before any decision; without its pixels, so that many can be kept."""
+
+    every: Segments  # without patches
+    segments: Segments  # those that have pixels
+    vectors: np.ndarray  # (N, D) float32, unit length, one for each of `segments`
+    signature: tuple  # of the frame as a whole, see `shots`
 
 
 class _View(NamedTuple):
@@ -125,7 +135,40 @@ class InstanceID:
         OverflowError
             If the IDs up to 2**63 - 1 are used up. Nothing has changed but that.
         """
-        view = self._view(frame, masks)
+        return self.decide(self.observe(frame, masks))
+
+    def observe(self, frame, masks):
+        """Find and embed the segments of a frame; the tracker stays as it is.
+
+        `update` is this and then `decide`. An observation can be kept and decided on by other
+        trackers with the same embedder, for instance with another threshold.
+
+        Parameters
+        ----------
+        frame, masks : ndarray
+            As for `update`.
+
+        Returns
+        -------
+        Observation
+        """
+        every = find_segments(masks)
+        check_frame(frame, every.frame_shape)
+        segments = every.select(np.flatnonzero(every.areas))
+        vectors = self._embed(frame, segments)
+        signature = self._shots.see(frame)
+        bare = (replace(part, patches=()) for part in (every, segments))
+        return Observation(*bare, vectors, signature)
+
+    def decide(self, observation):
+        """Give every segment of an observed frame its ID, as the next frame of the video.
+
+        Returns
+        -------
+        Update
+            See `update`, also for what it raises.
+        """
+        view = self._view(observation)
         reused = np.where(view.provisional, -1, view.choice.column)
         ids = np.array(
             [row[c] if c >= 0 else self.gallery.new_id() for c, row in zip(reused, view.found.ids)],
@@ -134,12 +177,9 @@ class InstanceID:
         self._learn(view, ids, reused < 0)
         return self._report(view, ids)
 
-    def _view(self, frame, masks):
-        every = find_segments(masks)
-        check_frame(frame, every.frame_shape)
-        segments = every.select(np.flatnonzero(every.areas))
-        vectors = self._embed(frame, segments)
-        look = self._shots.look(frame)
+    def _view(self, observation):
+        every, segments, vectors, signature = observation
+        look = self._shots.compare(signature)
         cut = look.cut or self._frame_shape not in (None, every.frame_shape)
         placed = None
         if self.place_cue and not cut:
