@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from instanceid_utils import weights
+from instanceid_utils._calibration_record import Calibration
 from instanceid_utils._tensorflow import tf
 from instanceid_utils.segments import MARGIN, check_frame, cut_crops, find_segments
 
@@ -69,13 +70,16 @@ class Embedder:
         Raises
         ------
         FileNotFoundError, ValueError
-            If there are none, or their hash is not that of the card.
+            If there are none, or their hash is not that of the card or of the calibration.
         """
         card_path = Path(card) if card is not None else weights.shipped()
         network, facts = weights.load_weights(card_path)
+        calibrated, threshold = weights.calibration_path(card_path), None
+        if calibrated.exists():
+            threshold = Calibration.from_json(calibrated).require_weights(facts["sha256"])
         return cls(
             network,
-            threshold=facts.get("threshold"),
+            threshold=threshold,
             weights_sha256=facts["sha256"],
             margin=facts.get("margin", MARGIN),
             card=facts,

@@ -6,7 +6,7 @@ segment filled with mid grey, and the mask itself in the fourth channel.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -282,3 +282,23 @@ def _cut(frame, patch, box_tlbr, square_tlbr, out):
     inside = coverage >= min(128, coverage.max())  # the best pixels of a hair-thin segment stay
     rgba = cv2.divide(canvas, cv2.merge([coverage] * 4), scale=255)
     cv2.copyTo(rgba, inside.view(np.uint8), out)
+
+
+def with_background(crops, frame, segments, margin=MARGIN):
+    """Put back what surrounds the segments inside their bounding boxes, for comparison.
+
+    Parameters
+    ----------
+    crops : ndarray of shape (N, S, S, 4), uint8
+        From `cut_crops` with the same frame, segments and margin.
+    frame, segments, margin
+        See `cut_crops`.
+
+    Returns
+    -------
+    ndarray of shape (N, S, S, 4), uint8
+        The fourth channel is still the mask.
+    """
+    boxes = replace(segments, patches=tuple(np.ones_like(patch) for patch in segments.patches))
+    whole = cut_crops(frame, boxes, crops.shape[1], margin)
+    return np.concatenate([whole[..., :3], crops[..., 3:]], axis=3)

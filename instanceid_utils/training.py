@@ -16,6 +16,7 @@ from instanceid_utils.losses import fraction_active, get_loss
 from instanceid_utils.network import WIDTHS, build_network
 from instanceid_utils.retrieval import evaluate_retrieval
 from instanceid_utils.sampling import PKSampler
+from instanceid_utils.segment_sets import SegmentSet
 from instanceid_utils.threshold_loss import threshold_loss
 from instanceid_utils.weights import write_atomically
 
@@ -78,29 +79,13 @@ PROFILES = {
     "smoke": Recipe(epochs=6, batches_per_epoch=30, averaging=0.95, widths=(16, 32, 64)),
     "full": Recipe(
         n_identities=24,
-        run=4, epochs=40, batches_per_epoch=250, threshold_weight=1.0, averaging=0.998
+        run=4,
+        epochs=40,
+        batches_per_epoch=250,
+        threshold_weight=1.0,
+        averaging=0.998,
     ),
 }
-
-
-@dataclass(frozen=True)
-class SegmentSet:
-    """Crops and where they come from.
-
-    Attributes
-    ----------
-    crops : ndarray of shape (N, S, S, 4), uint8
-    identities, sequences, frames : ndarray of shape (N,), int
-        As for ``retrieval.evaluate_retrieval``.
-    """
-
-    crops: np.ndarray
-    identities: np.ndarray
-    sequences: np.ndarray
-    frames: np.ndarray
-
-    def __len__(self):
-        return len(self.crops)
 
 
 @dataclass

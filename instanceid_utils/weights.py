@@ -32,6 +32,11 @@ def shipped(name="instanceid"):
     )
 
 
+def calibration_path(card_path):
+    """Path of the calibration that belongs to a card, beside it."""
+    return Path(card_path).with_suffix(".calibration.json")
+
+
 def file_sha256(path):
     """SHA-256 of a file, as hexadecimal digits."""
     digest = hashlib.sha256()

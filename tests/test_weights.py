@@ -15,7 +15,7 @@ ARCHITECTURE = {"crop_size": 16, "dim": 8, "widths": [4, 8, 8], "n_bins": 8}
 def card(tmp_path):
     network = build_network(**ARCHITECTURE)
     path = tmp_path / "w" / "test.json"
-    weights.save_weights(network, path, ARCHITECTURE, threshold=0.8, seed=3)
+    weights.save_weights(network, path, ARCHITECTURE, seed=3)
     return path, network
 
 
@@ -24,7 +24,7 @@ def test_round_trip(card):
     loaded, facts = weights.load_weights(path)
     for a, b in zip(network.get_weights(), loaded.get_weights()):
         np.testing.assert_array_equal(a, b)
-    assert facts["threshold"] == 0.8 and facts["seed"] == 3
+    assert facts["seed"] == 3
     assert facts["sha256"] == weights.file_sha256(path.with_suffix(".npz"))
 
 

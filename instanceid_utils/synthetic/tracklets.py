@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from instanceid_utils.segments import cut_crops, find_segments
+from instanceid_utils.segments import cut_crops, find_segments, with_background
 from instanceid_utils.synthetic._parallel import in_processes
 from instanceid_utils.synthetic.bodies import draw_body, identity_body
 from instanceid_utils.synthetic.optics import imperfect_mask
@@ -27,7 +27,7 @@ def _draw_clip(body, rng, side):
     return draw_scene(actors, side, side, rng, n_occluders=n_occluders)
 
 
-def draw_tracklet(body, n_views, rng, *, size=64, margin=0.1, n_clips=None):
+def draw_tracklet(body, n_views, rng, *, size=64, margin=0.1, n_clips=None, keep_background=False):
     """Crops of one identity.
 
     Parameters
@@ -39,6 +39,8 @@ def draw_tracklet(body, n_views, rng, *, size=64, margin=0.1, n_clips=None):
         As for ``segments.cut_crops``.
     n_clips : int, optional
         Shots the views are spread over; drawn (mostly 1) unless given.
+    keep_background : bool
+        Leave what surrounds the segment in its bounding box, instead of grey. For comparison.
 
     Returns
     -------
@@ -64,24 +66,27 @@ def draw_tracklet(body, n_views, rng, *, size=64, margin=0.1, n_clips=None):
                 break
         if not len(segments):
             raise RuntimeError("a body stayed out of sight in twenty views of two shots")
-        crops[i] = cut_crops(image, segments, size, margin)[0]
+        crop = cut_crops(image, segments, size, margin)
+        if keep_background:
+            crop = with_background(crop, image, segments, margin)
+        crops[i] = crop[0]
     return crops, clips
 
 
 def _block(job):
-    seed, first, count, n_views, size, margin = job
+    seed, first, count, n_views, options = job
     crops, clips = [], []
     for identity in range(first, first + count):
         rng = np.random.default_rng([seed, identity])
         body = identity_body(identity, seed)
-        c, k = draw_tracklet(body, n_views, rng, size=size, margin=margin)
+        c, k = draw_tracklet(body, n_views, rng, **options)
         crops.append(c)
         clips.append(k)
     return np.stack(crops), np.stack(clips)
 
 
 def draw_tracklets(
-    n_identities, n_views, seed, *, first=0, size=64, margin=0.1, workers=2, progress=True
+    n_identities, n_views, seed, *, first=0, workers=2, progress=True, size=64, **options
 ):
     """Crops of a population of identities, the same for the same seed however many workers.
 
@@ -92,12 +97,12 @@ def draw_tracklets(
         Names the population: other seeds share no identity with it.
     first : int
         Number of the first identity in the population.
-    size, margin : int, float
-        As for ``segments.cut_crops``.
     workers : int
         Processes.
     progress : bool
         Show a bar.
+    size, **options
+        Of ``draw_tracklet``.
 
     Returns
     -------
@@ -106,7 +111,7 @@ def draw_tracklets(
     """
     step = 16
     jobs = [
-        (seed, first + start, min(step, n_identities - start), n_views, size, margin)
+        (seed, first + start, min(step, n_identities - start), n_views, {"size": size, **options})
         for start in range(0, n_identities, step)
     ]
     crops = np.empty((n_identities, n_views, size, size, 4), np.uint8)
