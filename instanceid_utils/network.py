@@ -93,47 +93,81 @@ def _residual(x, width):
     return tf.keras.layers.ReLU()(x + y)
 
 
-def build_network(crop_size=64, dim=128, *, widths=WIDTHS, n_bins=64, pooling="masked"):
+def build_network(
+    crop_size=64, dim=128, *, widths=WIDTHS, n_bins=64, pooling="masked", backbone=None,
+    backbone_weights=None,
+):  # fmt: skip
     """Build the network, untrained.
 
     Parameters
     ----------
     crop_size : int
-        Side of a crop in pixels, a multiple of 8.
+        Side of a crop in pixels, a multiple of 8 (of 32 with a backbone).
     dim : int
         Length of an embedding.
     widths : tuple of int
-        Channels at 1/2, 1/4 and 1/8 of the crop.
+        Channels at 1/2, 1/4 and 1/8 of the crop; not used with a backbone.
     n_bins : int
         Bins of the learned colour histogram; 0 leaves it out.
     pooling : {"masked", "plain"}
         Whether features are pooled over the segment or over the whole crop.
+    backbone : str, optional
+        Name of a model of ``tf.keras.applications`` that takes [-1, 1], such as
+        ``"MobileNetV2"``, to compute the features instead of the small network of our own.
+    backbone_weights : str, optional
+        Its weights to start from: ``"imagenet"`` downloads them, None draws them.
 
     Returns
     -------
     tf.keras.Model
         From crops (B, crop_size, crop_size, 4), uint8 or float32 in [0, 255], RGBA as
         ``segments.cut_crops`` makes them, to (B, dim) float32 of unit length.
+
+    Raises
+    ------
+    ValueError
+        For a crop size that does not divide, or an unknown backbone or pooling.
     """
-    if crop_size % 8 or crop_size < 16:
-        raise ValueError(f"crop_size: expected a multiple of 8 from 16 up, got {crop_size}")
+    step = 32 if backbone else 8
+    if crop_size % step or crop_size < 16:
+        raise ValueError(f"crop_size: expected a multiple of {step} from 16 up, got {crop_size}")
+    if pooling not in ("masked", "plain"):
+        raise ValueError(f"pooling: expected 'masked' or 'plain', got {pooling!r}")
     layers = tf.keras.layers
     crops = layers.Input((crop_size, crop_size, 4), name="crops")
     scaled = layers.Rescaling(1 / 127.5, -1, name="scaled")(crops)
     mask = scaled[..., 3:] * 0.5 + 0.5
-    x = _convolution(layers.Concatenate()([scaled[..., :3], mask]), widths[0], 2)
-    x = _residual(x, widths[0])
-    for width in widths[1:]:
-        x = _residual(_convolution(x, width, 2), width)
-    small = layers.AveragePooling2D(8, name="small_mask")(mask)
+    if backbone:
+        x = _backbone(backbone, backbone_weights, scaled[..., :3])
+    else:
+        x = _own_features(layers.Concatenate()([scaled[..., :3], mask]), widths)
+    small = layers.AveragePooling2D(crop_size // x.shape[1], name="small_mask")(mask)
     weights = small if pooling == "masked" else tf.ones_like(small)
     features = [layers.BatchNormalization(momentum=0.95)(MaskedPooling()([x, weights]))]
     if n_bins:
-        thin = slice(None), slice(None, None, 2), slice(None, None, 2)
-        colours = layers.AveragePooling2D(2)(scaled[..., :3])[thin]
-        inside = layers.AveragePooling2D(2)(mask)[thin] ** 4  # no pixels mixed with the fill
-        histogram = SoftHistogram(n_bins, name="histogram")([colours, inside])
-        features.append(layers.BatchNormalization(momentum=0.95)(histogram))
+        features.append(layers.BatchNormalization(momentum=0.95)(_histogram(scaled, mask, n_bins)))
     x = layers.Concatenate()(features) if len(features) > 1 else features[0]
     x = layers.Dense(dim, use_bias=False, name="embedding")(x)
     return tf.keras.Model(crops, UnitLength(name="unit")(x), name="instanceid")
+
+
+def _own_features(x, widths):
+    x = _residual(_convolution(x, widths[0], 2), widths[0])
+    for width in widths[1:]:
+        x = _residual(_convolution(x, width, 2), width)
+    return x
+
+
+def _backbone(name, weights, pixels):
+    make = getattr(tf.keras.applications, name, None)
+    if not callable(make):
+        raise ValueError(f"backbone: expected a model of tf.keras.applications, got {name!r}")
+    return make(include_top=False, weights=weights, input_shape=pixels.shape[1:])(pixels)
+
+
+def _histogram(scaled, mask, n_bins):
+    layers = tf.keras.layers
+    thin = slice(None), slice(None, None, 2), slice(None, None, 2)
+    colours = layers.AveragePooling2D(2)(scaled[..., :3])[thin]
+    inside = layers.AveragePooling2D(2)(mask)[thin] ** 4  # no pixels mixed with the fill
+    return SoftHistogram(n_bins, name="histogram")([colours, inside])

@@ -44,7 +44,7 @@ class Recipe:
         See ``augmentation.augment``.
     patience : int
         Epochs without a better validation mAP after which training stops; 0 for never.
-    crop_size, dim, widths, n_bins, pooling
+    crop_size, dim, widths, n_bins, pooling, backbone, backbone_weights
         See ``network.build_network``.
     seed : int
     """
@@ -66,12 +66,14 @@ class Recipe:
     widths: tuple = WIDTHS
     n_bins: int = 64
     pooling: str = "masked"
+    backbone: str | None = None
+    backbone_weights: str | None = None
     seed: int = 0
 
     @property
     def architecture(self):
-        """Arguments of ``network.build_network``."""
-        names = ("crop_size", "dim", "widths", "n_bins", "pooling")
+        """Arguments of ``network.build_network`` that make the same network, untrained."""
+        names = ("crop_size", "dim", "widths", "n_bins", "pooling", "backbone")
         return {name: getattr(self, name) for name in names}
 
 
@@ -117,7 +119,8 @@ class Trainer:
     def __init__(self, recipe: Recipe):
         tf.keras.utils.set_random_seed(recipe.seed)
         self.recipe = recipe
-        self.network = build_network(**recipe.architecture)
+        start = {"backbone_weights": recipe.backbone_weights}
+        self.network = build_network(**recipe.architecture, **start)
         self.averaged = build_network(**recipe.architecture)
         self.averaged.set_weights(self.network.get_weights())
         self.threshold = tf.Variable(0.8, name="threshold")

@@ -71,6 +71,19 @@ def test_variants_build(changes, n_fewer):
     assert (variant.count_params() < full.count_params()) == bool(n_fewer)
 
 
+def test_a_keras_backbone_takes_the_place_of_our_own_features():
+    network = build_network(64, 8, n_bins=8, backbone="MobileNetV2", backbone_weights=None)
+    vectors = network(crops(2, 64)).numpy()
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
+    assert network.count_params() > 2_000_000
+
+
+@pytest.mark.parametrize("wrong", [{"backbone": "NoSuchNet"}, {"pooling": "max"}])
+def test_unknown_choices_are_refused(wrong):
+    with pytest.raises(ValueError, match="expected"):
+        build_network(64, 8, **wrong)
+
+
 @pytest.mark.parametrize("size", [0, 8, 30])
 def test_crop_size_is_checked(size):
     with pytest.raises(ValueError, match="multiple of 8"):
