@@ -31,6 +31,20 @@ def test_every_batch_has_p_identities_with_k_instances(labels, p, k, seed):
             assert len(np.unique(mine)) == min(k, n_members)  # repeats only where it must
 
 
+@given(st.integers(2, 12), st.integers(1, 6), st.integers(0, 5), st.integers(0, 99))
+def test_runs_bring_neighbours_together(p, run, n_more, seed):
+    n_identities = p + n_more
+    run = min(run, p)
+    labels = np.repeat(np.arange(n_identities), 3)
+    sampler = PKSampler(labels, p, 2, np.random.default_rng(seed), n_batches=2, run=run)
+    for batch in sampler:
+        identities, counts = np.unique(labels[batch], return_counts=True)
+        assert len(identities) == p
+        assert (counts == 2).all()
+        whole_runs = np.bincount(identities // run, minlength=1) == run
+        assert whole_runs.sum() >= p // 2 // run
+
+
 def test_an_epoch_differs_from_the_next_and_repeats_from_the_seed():
     labels = np.repeat(np.arange(20), 6)
     epochs = []
@@ -75,6 +89,8 @@ def test_identities_with_one_instance_are_named(rng):
 def test_bad_arguments(labels, p, k, message, rng):
     with pytest.raises(ValueError, match=message):
         PKSampler(labels, p, k, rng)
+    with pytest.raises(ValueError, match=r"run must be in \[1, n_identities = 2\]: 3"):
+        PKSampler([1, 1, 2, 2], 2, 2, rng, run=3)
 
 
 @given(label_arrays, st.integers(0, 99))
