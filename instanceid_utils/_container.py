@@ -6,7 +6,7 @@ import logging
 
 import numpy as np
 
-from instanceid_utils.video_writer import VideoError
+from instanceid_utils.video_writer import BT709, VideoError
 
 logger = logging.getLogger(__name__)
 
@@ -43,7 +43,7 @@ def read_container(source, start, stop):
             first_time = at if first_time is None else first_time
             last_time = max(last_time, at - first_time)
             if index >= start:
-                image = _upright(frame.to_ndarray(format="rgb24"), frame)
+                image = _upright(_rgb(frame), frame)
                 yield index, last_time, image
         if index < 0:
             raise VideoError(f"{source}: no frame of its video stream could be decoded")
@@ -71,6 +71,14 @@ def _decode(container, stream, source):
             return
         n_bad = 0 if frames else n_bad
         yield from frames
+
+
+def _rgb(frame) -> np.ndarray:
+    # Both said outright: PyAV 15 looks at neither unless they differ.
+    matrix = "ITU709" if frame.colorspace == BT709 else "ITU601"
+    return frame.reformat(
+        format="rgb24", src_colorspace=matrix, dst_colorspace="ITU601"
+    ).to_ndarray()
 
 
 def _upright(image: np.ndarray, frame) -> np.ndarray:

@@ -7,17 +7,19 @@ player does; a source in which nothing can be decoded is an error that names it.
 
 from __future__ import annotations
 
-import re
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Iterator, Optional, Union
+from typing import Union
 
 import cv2
 import numpy as np
 
 from instanceid_utils._container import open_container, read_container
+from instanceid_utils.data import natural_key
 from instanceid_utils.gif import write_gif
+from instanceid_utils.image_files import read_image
 from instanceid_utils.video_writer import VideoError, VideoWriter
 
 __all__ = [
@@ -54,7 +56,7 @@ class VideoInfo:
     width: int
     height: int
     fps: float
-    n_frames: Optional[int]
+    n_frames: int | None
 
     @property
     def size(self) -> tuple[int, int]:
@@ -136,12 +138,11 @@ def image_files(folder) -> list[Path]:
              if f.suffix.lower() in IMAGE_SUFFIXES and not f.name.startswith(".")]
     if not files:
         raise VideoError(f"{folder}: no images ({', '.join(sorted(IMAGE_SUFFIXES))}) in it")
-    return sorted(files, key=lambda f: [int(part) if part.isdigit() else part.lower()
-                                        for part in re.split(r"(\d+)", f.name)])
+    return sorted(files, key=lambda file: natural_key(file.stem))
 
 
 def _kind(source: Source) -> tuple[str, Source]:
-    if isinstance(source, (int, np.integer)) or re.fullmatch(r"\d{1,2}", str(source)):
+    if isinstance(source, (int, np.integer)) or str(source).isdecimal() and len(str(source)) < 3:
         if not Path(str(source)).exists():
             return "camera", int(source)
     if "://" in str(source):
@@ -153,6 +154,11 @@ def _kind(source: Source) -> tuple[str, Source]:
 
 
 def _read_image(path: Path) -> np.ndarray:
+    if path.suffix.lower() in (".jpg", ".jpeg", ".png"):
+        try:
+            return read_image(path)  # checks sizes before it claims memory
+        except ValueError as error:
+            raise VideoError(str(error)) from error
     image = cv2.imread(str(path), cv2.IMREAD_COLOR)
     if image is None:
         raise VideoError(f"{path}: not an image that OpenCV can read")

@@ -95,7 +95,9 @@ class VideoWriter:
         if self._container is None:
             self._open()
         picture = av.VideoFrame.from_ndarray(_even(frame), format="rgb24")
-        picture = picture.reformat(format="yuv420p", dst_colorspace="ITU709")
+        picture = picture.reformat(
+            format="yuv420p", src_colorspace="ITU601", dst_colorspace="ITU709"
+        )
         at = self.n_frames / self.fps if time is None else float(time)
         pts = round(at / TIME_BASE) + (self._base_pts if time is None else 0)
         if self._first_pts is None:
@@ -118,7 +120,7 @@ class VideoWriter:
         # A fragmented file starts at zero whatever the first timestamp is.
         parts = {self.path: 0, self.partial_path: self._first_pts} if self._append else {
             self.partial_path: 0}
-        _join(parts, self.path)
+        _join(parts, self.path, 1 / self.fps)
         self.partial_path.unlink()
 
     def __enter__(self):
@@ -208,7 +210,7 @@ def _end_pts(path) -> int:
         raise VideoError(f"{path}: not a video that can be gone on with ({error})") from error
 
 
-def _join(parts: dict, path: Path) -> None:
+def _join(parts: dict, path: Path, duration: float) -> None:
     """Copy the packets of ``parts`` (path: shift of its time) into one file, index in front."""
     import av
 
@@ -227,6 +229,8 @@ def _join(parts: dict, path: Path) -> None:
                     if packet.dts is not None:
                         ticks = round(shift * TIME_BASE / packet.time_base)
                         packet.pts, packet.dts = packet.pts + ticks, packet.dts + ticks
+                        # Without one, the last frame lasts no time and some readers drop it.
+                        packet.duration = packet.duration or round(duration / packet.time_base)
                         packet.stream = target
                         output.mux(packet)
     os.replace(joined, path)

@@ -60,6 +60,8 @@ def test_what_is_written_is_read_back(clip):
     assert [f.index for f in frames] == list(range(10))
     assert [f.time for f in frames] == pytest.approx(np.arange(10) / 10)
     assert np.allclose([f.image.mean() for f in frames], np.arange(0, 200, 20), atol=3)
+    with av.open(str(clip)) as container:
+        assert container.duration / 1e6 == pytest.approx(1.0), "the last frame lasts a while too"
     info = video_info(clip)
     assert (info.size, info.fps, info.n_frames) == ((64, 48), pytest.approx(10), 10)
 
@@ -177,7 +179,7 @@ def test_a_killed_writer_leaves_a_part_that_plays(tmp_path):
         "import sys, time, numpy as np\n"
         "from instanceid_utils.video_writer import VideoWriter\n"
         "writer = VideoWriter(sys.argv[1], 10)\n"
-        "for i in range(200): writer.write(np.full((48, 64, 3), i, np.uint8))\n"
+        "for i in range(90): writer.write(np.full((48, 64, 3), i, np.uint8))\n"
         "print('ready', flush=True); time.sleep(60)\n"
     )
     process = subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "v.mp4")],
@@ -186,7 +188,7 @@ def test_a_killed_writer_leaves_a_part_that_plays(tmp_path):
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert not (tmp_path / "v.mp4").exists()
-    assert 100 <= len(list(read_video(tmp_path / "v.partial.mp4"))) <= 200
+    assert 40 <= len(list(read_video(tmp_path / "v.partial.mp4"))) <= 90
 
 
 def test_append_goes_on_after_what_is_there(tmp_path):
@@ -243,7 +245,7 @@ def test_errors_name_the_file(tmp_path):
     with pytest.raises(VideoError, match="empty: no images"):
         read_video(tmp_path / "empty")
     (tmp_path / "empty" / "0.png").write_bytes(b"not a png")
-    with pytest.raises(VideoError, match=r"0\.png: not an image"):
+    with pytest.raises(VideoError, match=r"0\.png: expected a JPEG or PNG"):
         next(read_video(tmp_path / "empty"))
     with pytest.raises(VideoError, match="camera 63: cannot be opened"):
         next(read_video(63))
