@@ -170,11 +170,11 @@ def _one_query(d, positive, negative):
 
 
 def _per_identity(results, names, index):
-    rows = []
+    rows, names = [], names.tolist()  # plain values, from any kind of array
     for i in np.unique(index[results["query"]]):
         mine = index[results["query"]] == i
         means = {metric: float(results[metric][mine].mean()) for metric in _RANKED}
-        rows.append({"identity": names[i].item(), "n_queries": int(mine.sum()), **means})
+        rows.append({"identity": names[i], "n_queries": int(mine.sum()), **means})
     return tuple(rows)
 
 

@@ -327,3 +327,10 @@ def test_bad_input_is_named():
         pair_distances(embeddings[0], identities, sequences, frames)
     with pytest.raises(ValueError, match="vectors of 2 values, b of 3"):
         pairwise_distances(np.ones((1, 2)), np.ones((1, 3)))
+
+
+def test_names_of_any_kind_come_back_as_plain_values():
+    vectors, identities, sequences, frames = make_segments()
+    named = np.array([f"goat_{i}" for i in identities], dtype=object)  # as pandas gives them
+    rows = evaluate_retrieval(vectors, named, sequences, frames, n_bootstrap=0).per_identity
+    assert {row["identity"] for row in rows} <= set(named)
