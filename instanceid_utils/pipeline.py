@@ -12,6 +12,7 @@ import shutil
 from pathlib import Path
 
 from instanceid_utils.data import DavisDataset
+from instanceid_utils.extraction import extract
 from instanceid_utils.synthetic import dataset as generated
 from instanceid_utils.weights import write_atomically
 
@@ -73,3 +74,20 @@ def make_once(folder, facts, make):
     make(folder)
     write_atomically(note, json.dumps({"complete": True, **facts}, indent=1).encode())
     return folder
+
+
+def ensure_segments(data_root, output_dir):
+    """Return the folder with the crops and the manifest of notebook 1.
+
+    Parameters
+    ----------
+    data_root : path
+        See `open_data`.
+    output_dir : path
+        Where the notebooks leave their results.
+    """
+    return make_once(
+        Path(output_dir) / "01_extract_instances",
+        {"data_root": Path(data_root).resolve()},
+        lambda folder: extract(open_data(data_root), folder),
+    )

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 from tqdm.auto import tqdm
 
+from instanceid_utils.manifest import load_crops, read_manifest
 from instanceid_utils.segments import CROP_SIZE, MARGIN, cut_crops, find_segments, with_background
 
 
@@ -45,6 +46,38 @@ class SegmentSet:
             [cv2.resize(c, (size, size), interpolation=cv2.INTER_AREA) for c in self.crops]
         )
         return SegmentSet(crops, self.identities, self.sequences, self.frames, self.names)
+
+
+def from_manifest(folder, split=None):
+    """Load the crops that `extraction.extract` left in a folder.
+
+    Parameters
+    ----------
+    folder : path
+        With ``manifest.csv`` and the crops in it.
+    split : {"train", "test"}, optional
+        All by default.
+
+    Returns
+    -------
+    SegmentSet
+        In the order of the manifest.
+    """
+    manifest = read_manifest(folder)
+    if split is not None:
+        manifest = manifest[manifest.split == split]
+    names, identities = np.unique(manifest.identity.to_numpy(str), return_inverse=True)
+    sequences = np.unique(manifest.sequence.to_numpy(str), return_inverse=True)[1]
+    frames = _frame_numbers(manifest)
+    crops = load_crops(manifest, folder)
+    return SegmentSet(crops, identities, sequences, frames, tuple(map(str, names)))
+
+
+def _frame_numbers(manifest):
+    """Position of each frame in its sequence's order of names, as the names need not be numbers."""
+    if manifest.frame.str.fullmatch(r"\d+").all():
+        return manifest.frame.astype(np.int64).to_numpy()
+    return manifest.groupby("sequence").frame.rank("dense").to_numpy(np.int64) - 1
 
 
 def collect(
