@@ -1,0 +1,81 @@
+"""A timeline of IDs: who is seen when, and where an identity was lost."""
+
+from __future__ import annotations
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+from instanceid_utils.overlay import id_colour
+
+
+def id_runs(ids, rows=None):
+    """Find the runs of frames in which a row shows one ID without a gap.
+
+    Parameters
+    ----------
+    ids : sequence of array_like (n_t,), int
+        The IDs of each frame. Those below 1 are passed over.
+    rows : sequence of array_like (n_t,), int, optional
+        The row that each of them stands in, for instance its true identity; its own by default.
+
+    Returns
+    -------
+    list of (row, id, start, stop)
+        Frames ``start <= t < stop``, in order of start.
+
+    Examples
+    --------
+    >>> id_runs([[1], [1, 2], [2], [1]])
+    [(1, 1, 0, 2), (2, 2, 1, 3), (1, 1, 3, 4)]
+    >>> id_runs([[1], [1], [2]], rows=[[7], [7], [7]])      # 7 lost its ID
+    [(7, 1, 0, 2), (7, 2, 2, 3)]
+    """
+    rows = ids if rows is None else rows
+    done, open_runs, n_frames = [], {}, 0
+    for t, (given, places) in enumerate(zip(ids, rows)):
+        n_frames = t + 1
+        now = {(int(r), int(i)) for i, r in zip(given, places) if i > 0}
+        for key in open_runs.keys() - now:
+            done.append((*key, open_runs.pop(key), t))
+        for key in now - open_runs.keys():
+            open_runs[key] = t
+    done += [(*key, start, n_frames) for key, start in open_runs.items()]
+    return sorted(done, key=lambda run: (run[2], run[0], run[1]))
+
+
+def plot_timeline(ids, *, rows=None, names=None, cuts=(), title=None, ax=None):
+    """Draw a bar for every run of frames in which an ID is seen, in the colour of the ID.
+
+    Parameters
+    ----------
+    ids, rows
+        As for `id_runs`. With true identities as rows, a change of colour within a row is an
+        ID switch, and one colour in two rows is an ID given to two objects.
+    names : dict of int to str, optional
+        What to write for a row.
+    cuts : sequence of int
+        Frames that start a new shot.
+    title : str, optional
+    ax : matplotlib.axes.Axes, optional
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    runs = id_runs(ids, rows)
+    order = list(dict.fromkeys(row for row, *_ in runs))
+    if ax is None:
+        height = 0.6 + 0.28 * max(2, len(order))
+        ax = plt.subplots(figsize=(8, min(height, 12)), layout="constrained")[1]
+    for row, id_, start, stop in runs:
+        y = order.index(row)
+        colour = np.array(id_colour(id_)) / 255
+        ax.broken_barh([(start, stop - start)], (y - 0.4, 0.8), color=colour)
+        if rows is not None and stop - start > 0.03 * len(ids):
+            ax.text(start, y, f" {id_}", va="center", fontsize=7)
+    for cut in cuts:
+        ax.axvline(cut, color="black", linewidth=0.8, linestyle=":")
+    ax.set_yticks(range(len(order)), [(names or {}).get(row, str(row)) for row in order])
+    ax.set(xlim=(0, max(1, len(ids))), ylim=(max(1, len(order)) - 0.5, -0.5), xlabel="frame")
+    ax.set(ylabel="ID" if rows is None else "object", title=title or "")
+    return ax.figure
