@@ -13,7 +13,6 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-
 _CHUNK = 256  # boxes compared at once: thousands in a frame must not take gigabytes
 
 

@@ -77,27 +77,18 @@ class ShotDetector:
         ValueError
             If it is no such frame; the detector is then unchanged.
         """
-        look = self.look(frame)
+        look = self.compare(signature(frame))
         self.accept(look)
         return look.cut
 
-    def look(self, frame):
-        """Compare a frame with the last one, without taking it.
+    def compare(self, signature):
+        """Compare a frame, given by its `signature`, with the last one, without taking it.
 
         Returns
         -------
         Look
             To be handed to `accept` once all else has gone well.
         """
-        return self.compare(self.see(frame))
-
-    def see(self, frame):
-        """Return what is compared of a frame, its signature."""
-        check_frame(frame)
-        return _signature(frame)
-
-    def compare(self, signature):
-        """Compare a frame that was seen with the last one; see `look`."""
         if self._last is None:
             return Look(False, None, signature)
         colours = _hellinger(self._last[0], signature[0])
@@ -108,7 +99,7 @@ class ShotDetector:
         return Look(cut, colours, signature)
 
     def accept(self, look):
-        """Take the frame that `look` has seen as the last one."""
+        """Take a frame that was compared as the last one."""
         self._last = look.signature
         if look.colours is not None:
             self._recent.append(look.colours)  # a cut too: the median shrugs off a few
@@ -129,7 +120,20 @@ class ShotDetector:
         self._recent = deque(state["recent"], maxlen=self._recent.maxlen)
 
 
-def _signature(frame):
+def signature(frame):
+    """Return what is compared of a frame: square roots of its histogram, and its structure.
+
+    Parameters
+    ----------
+    frame : ndarray of shape (H, W, 3), uint8
+
+    Returns
+    -------
+    histogram : ndarray of shape (512,), float32
+    structure : ndarray of shape (32, 32), float32
+        Grey, without its mean, unit norm.
+    """
+    check_frame(frame)
     step = max(1, min(frame.shape[:2]) // _LINES)
     small = np.ascontiguousarray(frame[::step, ::step])
     levels = (small >> 5).astype(np.int32)  # 8 levels a channel

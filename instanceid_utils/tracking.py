@@ -6,51 +6,19 @@ that can go wrong happens before anything is changed.
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import NamedTuple
-
 import numpy as np
 
 from instanceid_utils import tracker_file
 from instanceid_utils.abstention import Abstention
-from instanceid_utils.candidates import Candidates, gather
-from instanceid_utils.decision import RULES, Choice, choose, explain
+from instanceid_utils.candidates import gather
+from instanceid_utils.decision import choose, explain
 from instanceid_utils.evidence import Evidence, at_border, covered_share
-from instanceid_utils.gallery import Gallery
 from instanceid_utils.place import PlaceMemory
-from instanceid_utils.segments import Segments, check_frame, cut_crops, find_segments
-from instanceid_utils.shots import Look, ShotDetector
+from instanceid_utils.shots import ShotDetector
+from instanceid_utils.tracker_setup import check_gallery, check_options, new_gallery
+from instanceid_utils.views import Observation, Update, View, observe
 
-
-class Update(NamedTuple):
-    """What `InstanceID.update` found in one frame."""
-
-    ids: np.ndarray  # (N,) int64, in order of increasing label or of the mask stack
-    decisions: tuple  # of Decision, in the same order
-    shot_cut: bool  # the frame starts a new shot, or has a new size
-    relabelled: dict  # provisional ID -> the ID it turned out to be
-
-
-class Observation(NamedTuple):
-    """What a frame shows, before any decision; without its pixels, so that many can be kept."""
-
-    every: Segments  # without patches
-    segments: Segments  # those that have pixels
-    vectors: np.ndarray  # (N, D) float32, unit length, one for each of `segments`
-    signature: tuple  # of the frame as a whole, see `shots`
-
-
-class _View(NamedTuple):
-    """All that an update learns from a frame before it changes anything."""
-
-    every: Segments
-    segments: Segments  # without those that have no pixels
-    vectors: np.ndarray
-    look: Look
-    cut: bool
-    found: Candidates
-    choice: Choice
-    provisional: np.ndarray  # (N,) bool
+__all__ = ["InstanceID", "Observation", "Update"]
 
 
 class InstanceID:
@@ -96,19 +64,16 @@ class InstanceID:
         self, embedder, *, threshold=None, gallery=None, place_cue=True, place_weight=0.5,
         assignment="optimal", clear_margin=0.05, abstain=0, abstain_band=0.15, n_neighbours=5,
     ):  # fmt: skip
-        threshold = embedder.threshold if threshold is None else threshold
-        if not 0 < threshold <= 2:
-            raise ValueError(f"threshold: expected an L2 distance in (0, 2], got {threshold}")
-        if assignment not in RULES:
-            raise ValueError(f"assignment: expected one of {RULES}, got {assignment!r}")
-        self.embedder, self.threshold = embedder, float(threshold)
-        self.gallery = gallery if gallery is not None else _new_gallery(embedder, self.threshold)
-        _check_same_weights(self.gallery, embedder)
-        self.place_cue, self.place_weight = bool(place_cue), float(place_weight)
-        self.assignment, self.clear_margin = assignment, float(clear_margin)
-        self.n_neighbours = int(n_neighbours)
+        self.embedder = embedder
+        self.threshold = embedder.threshold if threshold is None else threshold
+        self.place_cue, self.place_weight = bool(place_cue), place_weight
+        self.assignment, self.clear_margin = assignment, clear_margin
+        self.n_neighbours = n_neighbours
+        self._abstention = Abstention(abstain, abstain_band)
+        check_options(self, abstain, abstain_band)
+        self.gallery = new_gallery(embedder, self.threshold) if gallery is None else gallery
+        check_gallery(self.gallery, embedder)
         self._places, self._shots, self._evidence = PlaceMemory(), ShotDetector(), Evidence()
-        self._abstention = Abstention(int(abstain), float(abstain_band))
         self._time, self._frame_shape = 0, None
 
     def update(self, frame, masks):
@@ -152,13 +117,7 @@ class InstanceID:
         -------
         Observation
         """
-        every = find_segments(masks)
-        check_frame(frame, every.frame_shape)
-        segments = every.select(np.flatnonzero(every.areas))
-        vectors = self._embed(frame, segments)
-        signature = self._shots.see(frame)
-        bare = (replace(part, patches=()) for part in (every, segments))
-        return Observation(*bare, vectors, signature)
+        return observe(self.embedder, frame, masks)
 
     def decide(self, observation):
         """Give every segment of an observed frame its ID, as the next frame of the video.
@@ -193,13 +152,7 @@ class InstanceID:
             rule=self.assignment, clear_margin=self.clear_margin * self.threshold,
         )  # fmt: skip
         provisional = self._abstention.is_ambiguous(found.costs, self.threshold)
-        return _View(every, segments, vectors, look, cut, found, choice, provisional)
-
-    def _embed(self, frame, segments):
-        if not len(segments):
-            return np.zeros((0, self.embedder.dim), np.float32)
-        crops = cut_crops(frame, segments, self.embedder.crop_size, self.embedder.margin)
-        return self.embedder.embed_crops(crops)
+        return View(every, segments, vectors, look, cut, found, choice, provisional)
 
     def _learn(self, view, ids, new):
         """Take the frame over: first the gallery, whole or not at all, then what cannot fail."""
@@ -294,21 +247,3 @@ class InstanceID:
     def load(cls, path, embedder):
         """Go on where the tracker saved at ``path`` stood, with the same embedder."""
         return tracker_file.load(cls, path, embedder)
-
-
-def _new_gallery(embedder, threshold):
-    return Gallery(embedder.dim, weights_sha256=embedder.weights_sha256, threshold=threshold)
-
-
-def _check_same_weights(gallery, embedder):
-    if gallery.dim != embedder.dim:
-        raise ValueError(
-            f"gallery: expected vectors of length {embedder.dim}, as from the embedder, "
-            f"it has {gallery.dim}"
-        )
-    ours, theirs = gallery.weights_sha256, embedder.weights_sha256
-    if ours and theirs and ours != theirs:
-        raise ValueError(
-            f"gallery: made with weights {ours[:12]}..., the embedder has {theirs[:12]}...; "
-            "vectors of different weights cannot be compared"
-        )
