@@ -9,6 +9,7 @@ import numpy as np
 
 UNIT_TOLERANCE = 1e-3  # of the length of a vector
 MAX_ID = 2**63 - 1
+_FLOAT32 = np.dtype(np.float32)
 POLICIES = ("exemplars", "mean", "both")
 
 
@@ -35,7 +36,7 @@ def check_ids(ids, name="ids"):
 def check_vectors(vectors, dim, n=None, name="vectors"):
     """Return unit vectors as contiguous float32 (N, D), or raise a ValueError."""
     array = np.asarray(vectors)
-    if array.dtype != np.float32 or array.ndim != 2 or array.shape[1] != dim:
+    if array.dtype != _FLOAT32 or array.ndim != 2 or array.shape[1] != dim:
         raise ValueError(
             f"{name}: expected float32 of shape (N, {dim}), "
             f"got {array.dtype} of shape {array.shape}"
@@ -43,9 +44,9 @@ def check_vectors(vectors, dim, n=None, name="vectors"):
     if n is not None and len(array) != n:
         raise ValueError(f"{name}: expected as many as IDs, {n}, got {len(array)}")
     squared = np.einsum("nd,nd->n", array, array)
-    good = np.abs(squared - 1) <= 2 * UNIT_TOLERANCE  # False for NaN too
-    if not good.all():
-        bad = int(good.argmin())
+    low, high = 1 - 2 * UNIT_TOLERANCE, 1 + 2 * UNIT_TOLERANCE
+    if len(array) and not (squared.min() >= low and squared.max() <= high):  # NaN comes here too
+        bad = int(((squared >= low) & (squared <= high)).argmin())
         raise ValueError(
             f"{name}: expected finite vectors of length 1, "
             f"number {bad} has length {math.sqrt(squared[bad]):g}"

@@ -10,9 +10,8 @@ import numpy as np
 from instanceid_utils.store.exemplars import choose_columns, thin
 from instanceid_utils.store.identity_table import IdentityTable
 from instanceid_utils.store.journal import Journal
-from instanceid_utils.store.vector_index import VectorIndex
+from instanceid_utils.store.vector_index import NOBODY, VectorIndex
 
-NO_ID = -1
 MEAN = 0  # column of the moving average; the exemplars' columns follow
 _TOO_SHORT = 1e-3  # length of a sum that has no direction to speak of
 _QUERIES = 1024  # searched at a time, to bound memory
@@ -55,12 +54,15 @@ class GalleryCore:
             slots[new] = table.open(ids[new].tolist())
         table.saw(slots, time, table.n_seen[slots] + 1)
         if self.policy != "mean":
-            rows = table.rows[slots, 1:]
+            rows = table.rows[slots][:, 1:]
             there = np.maximum(rows, 0)
             ages = np.where(rows < 0, 0, index.keys[there])
             columns = choose_columns(index.vectors[there], ages, vectors, self.min_novelty)
-            stored = columns >= 0
-            self._write(slots[stored], columns[stored] + 1, vectors[stored], ids[stored])
+            stored = np.flatnonzero(columns >= 0)
+            if len(stored) == len(ids):
+                self._write(slots, columns + 1, vectors, ids)
+            else:
+                self._write(slots[stored], columns[stored] + 1, vectors[stored], ids[stored])
         if self.policy != "exemplars":
             means = index.vectors[np.maximum(table.rows[slots, MEAN], 0)]
             means = self.momentum * means + (1 - self.momentum) * vectors
@@ -128,25 +130,27 @@ class GalleryCore:
         index = self.index
         if not (len(queries) and index.n_live):
             shape = len(queries), k
-            return np.full(shape, NO_ID), np.full(shape, np.inf, np.float32)
+            return np.full(shape, NOBODY), np.full(shape, np.inf, np.float32)
         n = (k - 1) * self.table.most + 2
-        ids, squared, reach = self._look(queries, n, k)
-        # A tie may have been cut off, and the lower ID with it: ask for more.
-        while (cut := np.flatnonzero((squared[:, -1] >= reach) & (reach < np.inf))).size:
+        ids, squared, cut = self._look(queries, n, k)
+        while cut.any():
             n *= 4
-            ids[cut], squared[cut], more = self._look(queries[cut], n, k)
-            reach = np.full(len(queries), np.inf)
-            reach[cut] = more
+            ids[cut], squared[cut], cut[cut] = self._look(queries[cut], n, k)
         return ids, squared
 
     def _look(self, queries, n, k):
-        rows, squared, reach = self.index.nearest(queries, n)
-        ids = np.where(rows < 0, NO_ID, self.index.owners[rows])
-        return (*_first_distinct(ids, squared, k, self.table.most), reach)
+        """Look at n vectors: IDs, squared distances, and whether a tie may have been cut off."""
+        owners, squared, reach = self.index.nearest(queries, n)
+        ids, squared = _first_distinct(owners, squared, k, self.table.most)
+        if reach is None:
+            return ids, squared, np.zeros(len(ids), bool)
+        return ids, squared, (squared[:, -1] >= reach) & (reach < np.inf)
 
     def _write(self, slots, columns, vectors, ids):
-        rows = self.table.rows[slots, columns].astype(np.int64)
-        self.table.list_rows(slots, columns, self.index.place(rows, vectors, ids))
+        before = self.table.rows[slots, columns].astype(np.int64)
+        rows = self.index.place(before, vectors, ids)
+        if rows is not before:
+            self.table.list_rows(slots, columns, rows)
 
     def _deal(self, slots, parts, means):
         """Deal the vectors of some IDs out anew: exemplar rows and a mean for each."""
@@ -173,10 +177,14 @@ def _unit(vectors, otherwise):
 
 
 def _first_distinct(ids, squared, k, most):
-    """Keep the first k different IDs of each row, in order of (distance, ID)."""
-    order = np.lexsort((ids, squared), axis=-1)
-    ids = np.take_along_axis(ids, order, axis=1)
-    squared = np.take_along_axis(squared, order, axis=1)
+    """Keep the first k different IDs of each row, in order of (distance, ID).
+
+    The squared distances come in increasing order.
+    """
+    if (squared[:, 1:] == squared[:, :-1]).any():
+        order = np.lexsort((ids, squared), axis=-1)
+        ids = np.take_along_axis(ids, order, axis=1)
+        squared = np.take_along_axis(squared, order, axis=1)
     if most > 1:
         by_id = ids.argsort(axis=1, kind="stable")
         sorted_ids = np.take_along_axis(ids, by_id, axis=1)
@@ -186,11 +194,11 @@ def _first_distinct(ids, squared, k, most):
         # The first of each ID to the front, in the order they have.
         order = (~first).argsort(axis=1, kind="stable")
         squared = np.where(first, squared, np.inf)
-        ids = np.where(first, ids, NO_ID)
+        ids = np.where(first, ids, NOBODY)
         ids = np.take_along_axis(ids, order, axis=1)
         squared = np.take_along_axis(squared, order, axis=1)
     lacking = max(0, k - ids.shape[1])
     if lacking:
-        ids = np.pad(ids, ((0, 0), (0, lacking)), constant_values=NO_ID)
+        ids = np.pad(ids, ((0, 0), (0, lacking)), constant_values=NOBODY)
         squared = np.pad(squared, ((0, 0), (0, lacking)), constant_values=np.inf)
-    return ids[:, :k], squared[:, :k].astype(np.float32, copy=False)
+    return ids[:, :k], squared[:, :k]

@@ -32,13 +32,14 @@ def choose_columns(kept, ages, vectors, min_novelty):
         Column to write, -1 for a vector that is not to be stored.
     """
     columns = ages.argmin(axis=1)  # the first absent one
-    difference = kept - vectors[:, None]
-    squared = np.einsum("ned,ned->ne", difference, difference)
-    squared[ages == 0] = np.inf
-    full = ages.all(axis=1)
+    present = ages > 0
+    full = present.all(axis=1)
     if full.any():
         columns[full] = _most_redundant(kept[full], ages[full], vectors[full])
-    columns[squared.min(axis=1) < min_novelty**2] = -1
+    if min_novelty > 0:
+        cosines = np.einsum("ned,nd->ne", kept, vectors)
+        known = (cosines > 1 - min_novelty**2 / 2) & present  # |a - b|^2 = 2 - 2 cos
+        columns[known.any(axis=1)] = -1
     return columns
 
 

@@ -89,10 +89,10 @@ class IdentityTable:
         self.free.extend(slots[::-1].tolist())
 
     def saw(self, slots, time, n_seen):
-        """Note when IDs were last seen, and how often so far."""
+        """Note when IDs were last seen, one time for all, and how often so far, each."""
         self._journal.write(self.last_seen, slots, time)
         self._journal.write(self.n_seen, slots, n_seen)
-        self._journal.set(self, latest=max(self.latest, float(np.max(time))))
+        self._journal.set(self, latest=max(self.latest, float(time)))
 
     def list_rows(self, slots, columns, rows):
         """List rows, or -1 for none, in columns of slots."""

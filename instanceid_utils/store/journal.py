@@ -20,9 +20,8 @@ class Journal:
         self._undo = []
 
     def write(self, array, where, values):
-        """Do ``array[where] = values`` so that it can be undone."""
-        old = array[where].copy()
-        self._undo.append((array.__setitem__, (where, old)))
+        """Do ``array[where] = values``, `where` being index arrays, so that it can be undone."""
+        self._undo.append((array.__setitem__, (where, array[where])))
         array[where] = values
 
     def set(self, owner, **attributes):

@@ -12,6 +12,7 @@ from instanceid_utils.store.kmeans import StepwiseKMeans
 
 FORMAT = "instanceid gallery"
 _SETTINGS = ("max_exemplars", "policy", "momentum", "min_novelty")
+_SPARE_ROWS = 1024
 _SEARCH = ("n_probe", "n_threads")
 
 
@@ -85,8 +86,8 @@ def _restore_index(index, notes, arrays):
     index.vectors.reserve(n)
     for first, part in index.vectors.parts(n):
         part[:] = vectors[first : first + len(part)]
-    index.keys = _array(arrays, "keys", np.int64, (n,))
-    index.owners = _array(arrays, "owners", np.int64, (n,))
+    index.keys = _roomy(_array(arrays, "keys", np.int64, (n,)))
+    index.owners = _roomy(_array(arrays, "owners", np.int64, (n,)))
     index.free = _array(arrays, "free_rows", np.int64, (None,)).tolist()
     index.n_rows, index.n_live = n, n - len(index.free)
     index.serial = checks.check_count(notes["serial"], "serial")
@@ -95,15 +96,15 @@ def _restore_index(index, notes, arrays):
 def _restore_table(table, notes, arrays):
     ids = _array(arrays, "ids", np.int64, (None,))
     n = table.n_slots = len(ids)
-    table.ids = ids
-    table.rows = _array(arrays, "rows", np.int32, (n, table.rows.shape[1]))
-    table.last_seen = _array(arrays, "last_seen", np.float64, (n,))
-    table.n_seen = _array(arrays, "n_seen", np.int64, (n,))
+    table.ids = _roomy(ids)
+    table.rows = _roomy(_array(arrays, "rows", np.int32, (n, table.rows.shape[1])))
+    table.last_seen = _roomy(_array(arrays, "last_seen", np.float64, (n,)))
+    table.n_seen = _roomy(_array(arrays, "n_seen", np.int64, (n,)))
     table.free = _array(arrays, "free_slots", np.int64, (None,)).tolist()
     table.taken = set(_array(arrays, "taken", np.int64, (None,)).tolist())
     used = np.flatnonzero(ids)
     table.slot_of = dict(zip(ids[used].tolist(), used.tolist()))
-    table.n_listed = int(np.count_nonzero(table.rows >= 0))
+    table.n_listed = int(np.count_nonzero(table.rows[:n] >= 0))
     table.next_id = checks.check_count(notes["next_id"], "next_id")
     table.most = checks.check_count(notes["most"], "most")
     table.latest = checks.check_time(notes["latest"], "latest")
@@ -156,6 +157,11 @@ def _centroids(arrays, name, dim):
     if not len(centroids) or not np.isfinite(centroids).all():
         raise ValueError(f"array '{name}.centroids' is empty or not finite")
     return centroids
+
+
+def _roomy(array):
+    """Add spare rows, as arrays that grow always have some."""
+    return np.concatenate([array, np.zeros((_SPARE_ROWS, *array.shape[1:]), array.dtype)])
 
 
 def _array(arrays, name, dtype, shape):

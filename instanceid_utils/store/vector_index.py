@@ -2,7 +2,7 @@
 
 The rows are the truth. As long as that is fastest FAISS searches all of them; later an inverted
 file (`GrowingCells`) names the candidates. A row freed by a removal is used again, a key never
-is: it holds the number of the row and of the update that filled it.
+is: it holds the row and a number that only grows, so that keys tell which vector is older.
 """
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ from instanceid_utils.store.growing_cells import GrowingCells
 from instanceid_utils.store.journal import Journal
 
 FREE = 0  # owner of a free row
+NOBODY = -1  # owner of no row at all
 FAR = 1e3  # coordinates of a free row: no unit vector is anywhere near
 _MIN_ROWS = 1024
-# How much FAISS's squared distances may differ from ours: cancellation, half precision.
-_EXACT_ERROR, _CELLS_ERROR = 1e-5, 2e-3
+_MAX_SERIAL = 1 << (63 - ROW_BITS)
+_HALF_ERROR = 2e-3  # of a squared distance between unit vectors, one in half precision
 _SPARE = 8  # more candidates from cells, as half precision may swap neighbours
 
 
@@ -61,7 +62,7 @@ class VectorIndex:
         Parameters
         ----------
         rows : ndarray of shape (N,), int64
-            Live rows to overwrite, or -1.
+            Live rows of these owners, or -1.
         vectors : ndarray of shape (N, D), float32
         owners : ndarray of shape (N,), int64, positive
 
@@ -77,11 +78,10 @@ class VectorIndex:
             rows = rows.copy()
             rows[missing] = self._allocate(n_missing)
             journal.set(self, n_live=self.n_live + n_missing)
+            journal.write(self.owners, rows, owners)
         self.touched.append(rows)
         journal.write(self.vectors, rows, vectors)
-        journal.write(self.keys, rows, (self.serial << ROW_BITS) | rows)
-        journal.write(self.owners, rows, owners)
-        journal.set(self, serial=self.serial + 1)
+        journal.write(self.keys, rows, self._new_keys(rows))
         return rows
 
     def release(self, rows):
@@ -134,16 +134,16 @@ class VectorIndex:
         vectors.reserve(len(old))
         vectors[new] = self.vectors[old]
         keys, owners = np.zeros((2, len(old) + _MIN_ROWS), np.int64)
-        keys[new] = (self.serial << ROW_BITS) | new
+        keys[new] = self._new_keys(new)
         owners[new] = self.owners[old]
         self._journal.set(
             self, vectors=vectors, keys=keys.copy(), owners=owners.copy(), free=[],
-            n_rows=len(old), serial=self.serial + 1,
+            n_rows=len(old),
         )
         return moved
 
     def nearest(self, queries, n):
-        """Find about the n nearest live rows.
+        """Find the owners of about the n nearest live rows.
 
         Parameters
         ----------
@@ -152,40 +152,52 @@ class VectorIndex:
 
         Returns
         -------
-        rows : ndarray of shape (Q, M), int64
+        owners : ndarray of shape (Q, M), int64
             -1 where fewer were found.
         squared_distances : ndarray of shape (Q, M), float32
-            By subtraction, free of rounding in FAISS's; inf beside a row of -1.
-        reach : ndarray of shape (Q,), float32
-            All rows nearer than this (squared) are there: exact search only, inf if all are there.
+            In increasing order; inf beside an owner of -1.
+        reach : ndarray of shape (Q,), float32, or None
+            All rows nearer than this (squared) are there, if in the cells looked into; None if
+            there are no others.
         """
         with _threads(self.n_threads):
             if self.cells.serving is None:
-                n, error = min(n, self.n_live), _EXACT_ERROR
-                rows = self._scan(queries, n)
+                rows, squared = self._scan(queries, min(n, self.n_live))
+                owners, error = self.owners[rows], 0
             else:
-                n, error = min(n + _SPARE, self.n_live), _CELLS_ERROR
-                rows = self.cells.serving.search(queries, n, self.n_probe)
-        difference = self.vectors[np.maximum(rows, 0)]
-        difference -= queries[:, None]
-        squared = np.einsum("qnd,qnd->qn", difference, difference)
-        squared[rows < 0] = np.inf
-        reach = squared.max(axis=1) - np.float32(error) if n < self.n_live else np.inf
-        return rows, squared, reach
+                rows, squared = self._look_into_cells(queries, min(n + _SPARE, self.n_live))
+                owners, error = np.where(rows < 0, NOBODY, self.owners[rows]), _HALF_ERROR
+        return owners, squared, squared[:, -1] - error if rows.shape[1] < self.n_live else None
 
     def _scan(self, queries, n):
+        """Search all rows; FAISS's distances are by subtraction, free of cancellation."""
         found = [
             (first, *faiss.knn(queries, part, min(n, len(part))))
             for first, part in self.vectors.parts(self.n_rows)
         ]
         if len(found) == 1:
-            return found[0][2]
-        squared = np.concatenate([part for _, part, _ in found], axis=1)
+            return found[0][2], found[0][1]
         rows = np.concatenate([part + first for first, _, part in found], axis=1)
-        return np.take_along_axis(rows, squared.argsort(axis=1, kind="stable")[:, :n], axis=1)
+        return _sorted(rows, np.concatenate([part for _, part, _ in found], axis=1), n)
+
+    def _look_into_cells(self, queries, n):
+        rows = self.cells.serving.search(queries, n, self.n_probe)
+        difference = self.vectors[np.maximum(rows, 0)]
+        difference -= queries[:, None]
+        squared = np.einsum("qnd,qnd->qn", difference, difference)
+        squared[rows < 0] = np.inf
+        return _sorted(rows, squared, n)
 
     def _touched_rows(self):
         return np.unique(np.concatenate(self.touched)) if self.touched else np.empty(0, np.int64)
+
+    def _new_keys(self, rows):
+        """Return keys for rows, later and later; the row is in the low bits."""
+        serials = np.arange(self.serial, self.serial + len(rows))
+        if self.serial + len(rows) > _MAX_SERIAL:
+            raise OverflowError("no key is left: save the vectors and start a new gallery")
+        self._journal.set(self, serial=self.serial + len(rows))
+        return (serials << ROW_BITS) | rows
 
     def _allocate(self, n):
         journal, free = self._journal, self.free
@@ -206,6 +218,11 @@ class VectorIndex:
             capacity = n_rows + max(_MIN_ROWS, n_rows // 8)
             self.keys.resize(capacity, refcheck=False)
             self.owners.resize(capacity, refcheck=False)
+
+
+def _sorted(rows, squared, n):
+    order = squared.argsort(axis=1, kind="stable")[:, :n]
+    return np.take_along_axis(rows, order, axis=1), np.take_along_axis(squared, order, axis=1)
 
 
 class _threads:
