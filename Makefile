@@ -29,8 +29,8 @@ test: $(INSTALLED) ## ruff, unit tests, doctests, and the notebooks against thei
 	echo "ruff $$lint, unit tests $$unit, notebooks $$course"; \
 	[ $$lint$$unit$$course = okokok ]
 
-lab: $(INSTALLED) ## open JupyterLab on the notebooks
-	@$(PY) -m jupyterlab --LabApp.default_url=/lab/tree/notebooks
+lab: $(INSTALLED) ## open JupyterLab on the notebooks; LAB="--no-browser --port=9999" hands it options
+	@$(PY) -m jupyterlab --LabApp.default_url=/lab/tree/notebooks $(LAB)
 
 notebooks: $(INSTALLED) ## execute the notebooks in place: renews all committed outputs
 	@$(PY) -m instanceid_utils.course regenerate
@@ -54,8 +54,9 @@ clean: ## remove .venv, runs/, generated data and caches; downloads under data/ 
 .venv/bin/uv:
 	@$(MAKE) $(INSTALLED)
 
-# pip takes a file only if its hash stands in the lock. What is there already it passes over, so
-# a half-made .venv is completed; one that no longer works is made anew.
+# pip takes a file only if its hash stands in the lock. The lock is complete, so nothing is left to
+# resolve (`--no-deps`: older pips trip over extras there), and `pip check` proves it. What is there
+# already pip passes over, so a half-made .venv is completed; one that does not work is made anew.
 $(INSTALLED): requirements.lock pyproject.toml
 	@if ! { $(PY) tools/setup_check.py && $(PY) -m pip --version; } >/dev/null 2>&1; then \
 	  python=$$(sh tools/find_python.sh "$(PYTHON)") || exit 1; \
@@ -63,7 +64,7 @@ $(INSTALLED): requirements.lock pyproject.toml
 	  rm -rf .venv; \
 	  "$$python" -m venv .venv; \
 	fi
-	$(PY) -m pip install --require-hashes -r requirements.lock
+	$(PY) -m pip install --require-hashes --no-deps -r requirements.lock
 	$(PY) -m pip install --no-deps --no-build-isolation --editable .
 	$(PY) -m pip check
 	@touch $@

@@ -207,7 +207,7 @@ def test_a_second_make_installs_nothing(bare):
     calls = (bare / "calls").read_text().splitlines()
     assert [call for call in calls if call.startswith("-m")] == [
         "-m venv .venv",
-        "-m pip install --require-hashes -r requirements.lock",
+        "-m pip install --require-hashes --no-deps -r requirements.lock",
         "-m pip install --no-deps --no-build-isolation --editable .",
         "-m pip check",
     ]
