@@ -18,7 +18,7 @@ MAX_PIXELS = 2**26  # 8192 x 8192; a larger header is refused before memory is c
 _PNG = b"\x89PNG\r\n\x1a\n"
 _PNG_END = b"IEND\xaeB`\x82"
 _JPEG, _JPEG_SCAN, _JPEG_END = b"\xff\xd8", b"\xff\xda", b"\xff\xd9"
-_GREY, _RGB, _PALETTE = 0, 2, 3  # PNG colour types
+_GREY, _RGB, _PALETTE, _RGBA = 0, 2, 3, 6  # PNG colour types
 
 
 def read_image(path):
@@ -41,7 +41,47 @@ def read_image(path):
         If it cannot be opened.
     """
     data = _checked_bytes(path)
-    return cv2.cvtColor(_decode(path, data, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+    image = _decode(path, data, cv2.IMREAD_COLOR)
+    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB, dst=image)
+
+
+def read_rgba(path):
+    """Read a PNG or JPEG picture with its alpha channel, which is 255 where it has none.
+
+    Parameters
+    ----------
+    path : path-like
+
+    Returns
+    -------
+    ndarray of shape (H, W, 4), uint8
+
+    Raises
+    ------
+    ValueError, OSError
+        As `read_image`.
+    """
+    data = _checked_bytes(path)
+    image = _decode(path, data, cv2.IMREAD_UNCHANGED)
+    if image.ndim == 3 and image.shape[2] == 4 and image.dtype == np.uint8:
+        return cv2.cvtColor(image, cv2.COLOR_BGRA2RGBA)
+    return cv2.cvtColor(_decode(path, data, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGBA)
+
+
+def write_rgba(path, image):
+    """Write a picture with alpha as PNG, quickly: areas of one colour shrink, the rest does not.
+
+    Parameters
+    ----------
+    path : path-like
+    image : ndarray of shape (H, W, 4), uint8
+    """
+    rows = np.ascontiguousarray(image).reshape(len(image), -1)
+    filtered = np.empty((rows.shape[0], rows.shape[1] + 1), np.uint8)
+    filtered[:, 0] = 1  # filter "sub": each byte minus the one a pixel before
+    filtered[:, 1:5] = rows[:, :4]
+    np.subtract(rows[:, 4:], rows[:, :-4], out=filtered[:, 5:])
+    Path(path).write_bytes(_encode_png(filtered, image.shape[1], 8, _RGBA))
 
 
 def read_label_map(path, colour="auto"):
@@ -110,7 +150,11 @@ def write_label_map(path, label_map):
     low, high = label_map.min(), label_map.max()
     if low < 0 or high > 65535:
         raise ValueError(f"label_map: expected labels in [0, 65535], got {low} to {high}")
-    Path(path).write_bytes(_encode_png(label_map, 8 if high < 256 else 16))
+    depth, colour_type = (8, _PALETTE) if high < 256 else (16, _GREY)
+    height, width = label_map.shape
+    rows = np.zeros((height, 1 + width * depth // 8), np.uint8)  # first byte: filter "none"
+    rows[:, 1:] = label_map.astype(f">u{depth // 8}").view(np.uint8).reshape(height, -1)
+    Path(path).write_bytes(_encode_png(rows, width, depth, colour_type))
 
 
 def davis_palette():
@@ -215,15 +259,10 @@ def _labels_from_bgr(path, image, colour):
     return np.repeat(order[at].astype(np.uint8), lengths).reshape(codes.shape)
 
 
-def _encode_png(label_map, depth):
-    height, width = label_map.shape
-    rows = np.zeros((height, 1 + width * depth // 8), np.uint8)  # first byte: filter "none"
-    rows[:, 1:] = label_map.astype(f">u{depth // 8}").view(np.uint8).reshape(height, -1)
-    # Label maps are runs: plain run lengths beat the filters in speed and in size.
-    deflate = zlib.compressobj(6, zlib.DEFLATED, 15, 9, zlib.Z_RLE)
-    header = struct.pack(
-        ">IIBBBBB", width, height, depth, _PALETTE if depth == 8 else _GREY, 0, 0, 0
-    )
-    palette = _chunk(b"PLTE", davis_palette().tobytes()) if depth == 8 else b""
+def _encode_png(rows, width, depth, colour_type):
+    # Label maps and filled backgrounds are runs: coding only those is fastest, and not larger.
+    deflate = zlib.compressobj(1, zlib.DEFLATED, 15, 9, zlib.Z_RLE)
+    header = struct.pack(">IIBBBBB", width, len(rows), depth, colour_type, 0, 0, 0)
+    palette = _chunk(b"PLTE", davis_palette().tobytes()) if colour_type == _PALETTE else b""
     pixels = _chunk(b"IDAT", deflate.compress(rows) + deflate.flush())
     return _PNG + _chunk(b"IHDR", header) + palette + pixels + _chunk(b"IEND", b"")

@@ -117,23 +117,25 @@ def _from_stack(masks):
 
 def _from_label_map(label_map):
     """One pass finds the runs (equal neighbours in a row); all the rest works on those few."""
-    height, width = label_map.shape
-    edge = np.ones((height, width), bool)
+    _check_labels(label_map)
+    frame_shape = label_map.shape
+    foreground = label_map if label_map.dtype == np.uint8 else (label_map != 0).view(np.uint8)
+    x, y, width, height = cv2.boundingRect(np.ascontiguousarray(foreground))
+    if not width:
+        return Segments(frame_shape, *_NONE, ())
+
+    label_map = np.ascontiguousarray(label_map[y : y + height, x : x + width])
+    edge = np.empty((height, width), bool)
+    edge[:, 0] = True
     np.not_equal(label_map[:, 1:], label_map[:, :-1], out=edge[:, 1:])
     starts = np.flatnonzero(edge)
-    values = label_map[starts // width, starts % width]
-    if values.min() < 0:
-        raise ValueError(f"masks: expected labels >= 0, got {values.min()}")
-    if values.max() > np.iinfo(np.int64).max:
-        raise ValueError(f"masks: expected labels below 2**63, got {values.max()}")
-    lengths = np.diff(starts, append=height * width)
-    foreground = values != 0
-    values, starts, lengths = values[foreground], starts[foreground], lengths[foreground]
-    order = np.argsort(values, kind="stable")
-    values, starts, lengths = values[order], starts[order], lengths[order]
-    first = np.flatnonzero(np.diff(values, prepend=0))
-    if not len(first):
-        return Segments((height, width), *_NONE, ())
+    stops = np.empty_like(starts)
+    stops[:-1], stops[-1] = starts[1:], height * width
+    values = label_map.ravel()[starts]
+    order = np.flatnonzero(values)
+    order = order[np.argsort(values[order], kind="stable")]
+    starts, lengths = starts[order], (stops - starts)[order]
+    labels, first = np.unique(values[order], return_index=True)
 
     tops, lefts = np.divmod(starts, width)
     boxes = np.stack(
@@ -144,14 +146,21 @@ def _from_label_map(label_map):
             np.maximum.reduceat(tops, first) + 1,
         ],
         axis=1,
-    ).astype(np.int32)
-    labels = values[first]
+    )
     patches = tuple(
         label_map[top:bottom, left:right] == label
         for label, (left, top, right, bottom) in zip(labels, boxes.tolist())
     )
     areas = np.add.reduceat(lengths, first).astype(np.int64)
-    return Segments((height, width), labels.astype(np.int64), boxes, areas, patches)
+    boxes = (boxes + (x, y, x, y)).astype(np.int32)
+    return Segments(frame_shape, labels.astype(np.int64), boxes, areas, patches)
+
+
+def _check_labels(label_map):
+    if label_map.dtype.kind == "i" and label_map.min() < 0:
+        raise ValueError(f"masks: expected labels >= 0, got {label_map.min()}")
+    if label_map.dtype == np.uint64 and label_map.max() >= 2**63:
+        raise ValueError(f"masks: expected labels below 2**63, got {label_map.max()}")
 
 
 _NONE = np.zeros(0, np.int64), np.zeros((0, 4), np.int32), np.zeros(0, np.int64)
@@ -266,15 +275,26 @@ def _cut(frame, patch, box_tlbr, square_tlbr, out):
     left, top, right, bottom = box_tlbr
     side, size = square_tlbr[2] - square_tlbr[0], len(out)
     y, x = top - square_tlbr[1], left - square_tlbr[0]
-    inner = slice(y, y + bottom - top), slice(x, x + right - left)
+    unit = 1
+    while side >= 2 * size * unit and side % (2 * unit) == 0:
+        unit *= 2
 
     # Outside the segment all is 0, so after shrinking: RGB = coverage * mean colour.
+    # Halving leaves out the margin: of the square only those cells that the box touches.
     rgba = cv2.cvtColor(frame[top:bottom, left:right], cv2.COLOR_RGB2RGBA)
-    canvas = np.zeros((side, side, 4), np.uint8)
-    cv2.copyTo(rgba, patch.view(np.uint8), canvas[inner])
-    while side >= 2 * size and side % 2 == 0:
+    (y0, dy), (x0, dx) = divmod(y, unit), divmod(x, unit)
+    height, width = bottom - top, right - left
+    cells = np.zeros(
+        (-(-(dy + height) // unit) * unit, -(-(dx + width) // unit) * unit, 4), np.uint8
+    )
+    cv2.copyTo(rgba, patch.view(np.uint8), cells[dy : dy + height, dx : dx + width])
+    while unit > 1:
+        unit //= 2
         side //= 2
-        canvas = cv2.resize(canvas, (side, side), interpolation=cv2.INTER_AREA)
+        half = cells.shape[1] // 2, cells.shape[0] // 2
+        cells = cv2.resize(cells, half, interpolation=cv2.INTER_AREA)
+    canvas = np.zeros((side, side, 4), np.uint8)
+    canvas[y0 : y0 + cells.shape[0], x0 : x0 + cells.shape[1]] = cells
     interpolation = cv2.INTER_AREA if side > size else cv2.INTER_LINEAR
     canvas = cv2.resize(canvas, (size, size), interpolation=interpolation)
 
