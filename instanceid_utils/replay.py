@@ -7,9 +7,12 @@ by another tracker.
 
 from __future__ import annotations
 
-from instanceid_utils.evaluation import IdentityScorer
+import pandas as pd
+
+from instanceid_utils.evaluation import IdentityScorer, score_table
 from instanceid_utils.regimes import final_id
 from instanceid_utils.tracking import InstanceID
+from instanceid_utils.views import observe
 
 
 def record(embedder, stream):
@@ -26,8 +29,7 @@ def record(embedder, stream):
     list of tracking.Observation
         A few kilobytes each.
     """
-    observer = InstanceID(embedder, threshold=1.0)  # any: it only looks
-    return [observer.observe(frame, masks) for frame, masks in stream]
+    return [observe(embedder, frame, masks) for frame, masks in stream]
 
 
 def replay(tracker, observations):
@@ -110,3 +112,55 @@ def mistakes(observations, updates):
                 counts["false_reuse"] += wrong
             seen.add(truth)
     return counts
+
+
+def contest(observations, make_trackers):
+    """Let several trackers decide on the same observations, and put their scores side by side.
+
+    Parameters
+    ----------
+    observations : sequence of tracking.Observation
+    make_trackers : dict of str to callable
+        Each makes a new tracker.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row a tracker, see `evaluation.score_table`.
+    """
+    return score_table(
+        {
+            name: score(observations, replay(make(), observations))
+            for name, make in make_trackers.items()
+        }
+    )
+
+
+def sweep(observations, embedder, thresholds, **settings):
+    """Track again with one threshold after the other, and count the mistakes.
+
+    Parameters
+    ----------
+    observations : sequence of tracking.Observation
+    embedder : embedding.Embedder
+    thresholds : iterable of float
+        L2, not squared.
+    **settings
+        As for `tracking.InstanceID`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row a threshold, with the counts of `mistakes` and as shares ``false_reuse_rate`` (of
+        newcomers), ``false_new_rate`` and ``wrong_id_rate`` (of known ones).
+    """
+    rows = {
+        at: mistakes(observations, replay(InstanceID(embedder, threshold=at, **settings),
+                                          observations))
+        for at in thresholds
+    }  # fmt: skip
+    table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("threshold")
+    table["false_reuse_rate"] = table.false_reuse / table.newcomers
+    table["false_new_rate"] = table.false_new / table.known
+    table["wrong_id_rate"] = table.wrong_id / table.known
+    return table

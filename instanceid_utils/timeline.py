@@ -1,4 +1,4 @@
-"""A timeline of IDs: who is seen when, and where an identity was lost."""
+"""A tracked video at a glance: frames, and a timeline that shows where an identity was lost."""
 
 from __future__ import annotations
 
@@ -79,3 +79,34 @@ def plot_timeline(ids, *, rows=None, names=None, cuts=(), title=None, ax=None):
     ax.set(xlim=(0, max(1, len(ids))), ylim=(max(1, len(order)) - 0.5, -0.5), xlabel="frame")
     ax.set(ylabel="ID" if rows is None else "object", title=title or "")
     return ax.figure
+
+
+def show_frames(frames, numbers=None, n_columns=3, width=10.0):
+    """Draw frames of a video in a grid.
+
+    Parameters
+    ----------
+    frames : sequence of ndarray of shape (H, W, 3), uint8
+    numbers : sequence of int, optional
+        The frame's number, written above it.
+    n_columns : int
+    width : float
+        Of the figure in inches.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    n_rows = -(-len(frames) // n_columns)
+    height, side = frames[0].shape[:2]
+    room = 0.25 if numbers is not None else 0.0
+    figure, axes = plt.subplots(
+        n_rows, n_columns, squeeze=False, layout="constrained",
+        figsize=(width, n_rows * (width / n_columns * height / side + room)),
+    )  # fmt: skip
+    for n, ax in enumerate(axes.flat):
+        ax.set_axis_off()
+        if n < len(frames):
+            ax.imshow(frames[n])
+            ax.set_title("" if numbers is None else f"frame {numbers[n]}", fontsize=9)
+    return figure

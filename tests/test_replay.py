@@ -5,7 +5,7 @@ import pytest
 from moving_shapes import HueEmbedder, Video
 
 from instanceid_utils.iou_tracker import IouTracker
-from instanceid_utils.replay import mistakes, record, replay, score
+from instanceid_utils.replay import contest, mistakes, record, replay, score, sweep
 from instanceid_utils.tracking import InstanceID
 
 
@@ -79,11 +79,17 @@ def test_mistakes_are_counted_by_hand():
 
 def test_the_threshold_trades_one_mistake_for_the_other():
     observations = record(HueEmbedder(), stream(Video(8, seen=((0, 4), (0, 9), (4, 9)))))
+    table = sweep(observations, HueEmbedder(), [1e-6, 0.5, 2.0], place_cue=False)
+    assert table.newcomers.tolist() == [3] * 3 and table.known.tolist() == [13] * 3
+    assert table.false_new_rate.tolist() == [1, 0, 0]
+    assert table.false_reuse.tolist() == [0, 0, 1] and table.wrong_id.tolist() == [0, 0, 3]
 
-    def at(threshold):
-        tracker = InstanceID(HueEmbedder(), threshold=threshold, place_cue=False)
-        return mistakes(observations, replay(tracker, observations))
 
-    assert at(1e-6)["false_new"] == at(1e-6)["known"] > 0 == at(1e-6)["false_reuse"]
-    assert at(2.0)["false_reuse"] == 1 and at(2.0)["false_new"] == 0
-    assert at(0.3)["false_reuse"] == at(0.3)["false_new"] == at(0.3)["wrong_id"] == 0
+def test_a_contest_scores_each_tracker():
+    observations = record(HueEmbedder(), stream(Video(8)))
+    trackers = {
+        "looks": lambda: InstanceID(HueEmbedder()),
+        "nobody": lambda: Given([[-1] * len(o.every) for o in observations]),
+    }
+    table = contest(observations, trackers)
+    assert table.IDF1.tolist() == [1, 0] and table.index.tolist() == ["looks", "nobody"]

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from instanceid_utils.overlay import id_colour
-from instanceid_utils.timeline import id_runs, plot_timeline
+from instanceid_utils.timeline import id_runs, plot_timeline, show_frames
 
 
 @pytest.fixture(autouse=True)
@@ -40,3 +40,9 @@ def test_a_lost_id_is_a_change_of_colour_in_its_row():
 
 def test_nothing_seen_is_an_empty_timeline():
     assert plot_timeline([[], []]).axes[0].get_xlim() == (0, 2)
+
+
+def test_frames_in_a_grid():
+    figure = show_frames([np.zeros((20, 40, 3), np.uint8)] * 4, numbers=[0, 5, 10, 15])
+    assert [ax.get_title() for ax in figure.axes[:4]] == [f"frame {n}" for n in (0, 5, 10, 15)]
+    assert [len(ax.images) for ax in figure.axes] == [1, 1, 1, 1, 0, 0]
