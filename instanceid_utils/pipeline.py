@@ -13,6 +13,7 @@ from pathlib import Path
 
 from instanceid_utils.data import DavisDataset
 from instanceid_utils.extraction import extract
+from instanceid_utils.mnist import convert_manifest
 from instanceid_utils.synthetic import dataset as generated
 from instanceid_utils.weights import write_atomically
 
@@ -90,4 +91,14 @@ def ensure_segments(data_root, output_dir):
         Path(output_dir) / "01_extract_instances",
         {"data_root": Path(data_root).resolve()},
         lambda folder: extract(open_data(data_root), folder),
+    )
+
+
+def ensure_mnist(data_root, output_dir):
+    """Return the folder with the MNIST files of notebook 2; arguments as `ensure_segments`."""
+    segments = ensure_segments(data_root, output_dir)
+    return make_once(
+        Path(output_dir) / "02_convert_to_mnist_format",
+        {"data_root": Path(data_root).resolve()},
+        lambda folder: convert_manifest(segments, folder),
     )
