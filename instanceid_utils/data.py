@@ -91,6 +91,8 @@ class DavisDataset:
         for kind in ("JPEGImages", "Annotations"):
             if not (root / kind / self.resolution).is_dir():
                 raise self._not_davis(f"{kind}/{self.resolution} is missing")
+        self._images = root / "JPEGImages" / self.resolution
+        self._annotations = root / "Annotations" / self.resolution
         self._listings = {}
 
     def __repr__(self):
@@ -133,7 +135,7 @@ class DavisDataset:
         ValueError
             If there is no such split, or it names a sequence that is not there.
         """
-        there = _folders(self.root / "JPEGImages" / self.resolution)
+        there = _folders(self._images)
         if split is None:
             return tuple(there)
         if split not in self.splits:
@@ -168,7 +170,7 @@ class DavisDataset:
         if sequence not in self._listings:
             if sequence not in self.sequences():
                 raise ValueError(f"sequence: {sequence!r} is not among {self.sequences()}")
-            folder = self.root / "JPEGImages" / self.resolution / sequence
+            folder = self._images / sequence
             files = sorted(os.listdir(folder), key=natural_key)
             files = tuple(name for name in files if name.lower().endswith(_IMAGE_SUFFIXES))
             names = tuple(os.path.splitext(name)[0] for name in files)
@@ -196,9 +198,8 @@ class DavisDataset:
         names, files = self._listing(sequence)
         if not 0 <= index < len(names):
             raise ValueError(f"index: expected 0 to {len(names) - 1} in {sequence}, got {index}")
-        image = self.root / "JPEGImages" / self.resolution / sequence / files[index]
-        annotation = self.root / "Annotations" / self.resolution / sequence / f"{names[index]}.png"
-        return image, annotation
+        annotations = self._annotations / sequence
+        return self._images / sequence / files[index], annotations / f"{names[index]}.png"
 
     def frame(self, sequence, index):
         """Read one frame.

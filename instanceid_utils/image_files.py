@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import struct
 import zlib
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -81,7 +80,8 @@ def write_rgba(path, image):
     filtered[:, 0] = 1  # filter "sub": each byte minus the one a pixel before
     filtered[:, 1:5] = rows[:, :4]
     np.subtract(rows[:, 4:], rows[:, :-4], out=filtered[:, 5:])
-    Path(path).write_bytes(_encode_png(filtered, image.shape[1], 8, _RGBA))
+    with open(path, "wb") as file:
+        file.write(_encode_png(filtered, image.shape[1], 8, _RGBA))
 
 
 def read_label_map(path, colour="auto"):
@@ -154,7 +154,8 @@ def write_label_map(path, label_map):
     height, width = label_map.shape
     rows = np.zeros((height, 1 + width * depth // 8), np.uint8)  # first byte: filter "none"
     rows[:, 1:] = label_map.astype(f">u{depth // 8}").view(np.uint8).reshape(height, -1)
-    Path(path).write_bytes(_encode_png(rows, width, depth, colour_type))
+    with open(path, "wb") as file:
+        file.write(_encode_png(rows, width, depth, colour_type))
 
 
 def davis_palette():
@@ -177,7 +178,8 @@ def davis_palette():
 
 
 def _checked_bytes(path):
-    data = Path(path).read_bytes()
+    with open(path, "rb") as file:
+        data = file.read()
     if data.startswith(_PNG) and data[12:16] == b"IHDR" and len(data) >= 33:
         width, height = struct.unpack(">II", data[16:24])
         whole = _PNG_END in data

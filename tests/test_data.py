@@ -19,6 +19,7 @@ from instanceid_utils.data import (
     read_label_map,
     write_label_map,
 )
+from instanceid_utils.image_files import read_rgba, write_rgba
 
 
 def test_reads_frames_in_order(make_davis):
@@ -329,3 +330,25 @@ def test_real_sequences(davis_root):
             np.testing.assert_array_equal(frame.label_map, np.array(image))
     assert len({tuple(dataset.frame(s, 0).image.shape) for s in dataset.sequences()}) > 1
     assert all(n_labels[sequence] >= 1 for sequence in dataset.sequences("train"))
+
+
+# Pictures with alpha
+
+
+@given(hnp.arrays(np.uint8, st.tuples(st.integers(1, 9), st.integers(1, 9), st.just(4))))
+@settings(max_examples=50)
+def test_rgba_survives_and_pillow_agrees(tmp_path_factory, image):
+    path = tmp_path_factory.getbasetemp() / "rgba.png"
+    write_rgba(path, image)
+    np.testing.assert_array_equal(read_rgba(path), image)
+    with Image.open(path) as other:
+        np.testing.assert_array_equal(np.array(other), image)
+
+
+def test_pictures_without_alpha_are_opaque(tmp_path):
+    for mode, suffix in (("RGB", "png"), ("L", "png"), ("P", "png"), ("RGB", "jpg"), ("1", "png")):
+        path = tmp_path / f"{mode}.{suffix}"
+        Image.fromarray(noise()).convert(mode).save(path)
+        image = read_rgba(path)
+        assert image.shape == (60, 80, 4) and (image[..., 3] == 255).all()
+        np.testing.assert_array_equal(image[..., :3], read_image(path))
