@@ -142,9 +142,11 @@ def test_verification_equals_sklearn(d_same, d_different):
 
 
 def test_verification_by_hand():
-    found = verification(np.arange(10) / 10, 0.45 + np.arange(1000) / 1000)
-    assert found["tar_at_far_1pct"] == 0.5  # 10 of 1000 allowed: up to .454
-    assert found["eer"] == pytest.approx(0.3, abs=0.06)
+    d_different = np.arange(1000, 2000)
+    assert verification([500, 1009, 1010], d_different)["tar_at_far_1pct"] == pytest.approx(2 / 3)
+    assert verification([500, 1000, 1001], d_different)["tar_at_far_01pct"] == pytest.approx(2 / 3)
+    found = verification([1, 1100, 1300, 1400], d_different)  # at 1300: .301 in, .25 out
+    assert (found["eer"], found["eer_threshold"]) == (pytest.approx(0.2755), 1300)
     with pytest.raises(ValueError, match="0 same and 2 different"):
         verification([], [1.0, 2.0])
 
