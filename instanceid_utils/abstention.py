@@ -37,50 +37,60 @@ class Abstention:
     def __contains__(self, id):
         return id in self._cases
 
-    def is_ambiguous(self, costs, threshold):
-        """Tell which rows of costs could go either way.
+    def is_ambiguous(self, found, threshold):
+        """Tell which segments could go either way.
 
         Parameters
         ----------
-        costs : ndarray of shape (N, K), float
-            L2 distance less the place cue, to each candidate; inf for none.
+        found : candidates.Candidates
+            Of N segments. Cost is the L2 distance less the place cue.
         threshold : float
 
         Returns
         -------
         ndarray of shape (N,), bool
             The lowest cost lies in the band round the threshold, or two below the threshold
-            are nearer to each other than the band.
+            are nearer to each other than the band. IDs that are provisional themselves are no
+            rivals, and a segment that continues one is not ambiguous again.
         """
-        if not self.n_updates or not costs.shape[1]:
-            return np.zeros(len(costs), bool)
+        if not self.n_updates or not found.ids.size:
+            return np.zeros(len(found.ids), bool)
+        waiting = np.isin(found.ids, list(self._cases))
+        costs = np.where(waiting, np.inf, found.costs)
         lowest = np.sort(np.pad(costs, ((0, 0), (0, 1)), constant_values=np.inf), axis=1)[:, :2]
         width = self.band * threshold
         near_threshold = np.abs(lowest[:, 0] - threshold) < width
         rivals = (lowest[:, 1] < threshold) & (lowest[:, 1] < lowest[:, 0] + width)
-        return near_threshold | rivals
+        continued = np.where(waiting, found.costs, np.inf).min(axis=1) < np.minimum(
+            lowest[:, 0], threshold
+        )
+        return (near_threshold | rivals) & ~continued
 
     def open(self, id, candidates, time):
         """Start the case of a provisional ID, which may be one of the candidates."""
         self._cases[int(id)] = _Case(time + self.n_updates, {int(c): [] for c in candidates})
 
-    def observe(self, ids, candidate_ids, distances):
+    def observe(self, ids, found):
         """Note what a frame says on the open cases.
+
+        A case is followed by its ID, or, where its segment was given another ID already, by
+        its place.
 
         Parameters
         ----------
         ids : sequence of int, length N
             IDs given in this frame.
-        candidate_ids : ndarray of shape (N, K), int64
-        distances : ndarray of shape (N, K), float
-            L2 distances, not squared, of each segment to its candidates.
+        found : candidates.Candidates
+            Of the same segments.
         """
-        present = set(map(int, ids))
-        for row, i in enumerate(ids):
-            case = self._cases.get(int(i))
-            if case is not None:
-                case.rivals |= present - {int(i)}
-                seen = dict(zip(candidate_ids[row].tolist(), distances[row].tolist()))
+        if not self._cases:
+            return
+        ids = [int(i) for i in ids]
+        for i, case in self._cases.items():
+            row = ids.index(i) if i in ids else _at_its_place(i, found)
+            if row is not None:
+                case.rivals |= set(ids) - {i, ids[row]}
+                seen = dict(zip(found.ids[row].tolist(), found.distances[row].tolist()))
                 for candidate, values in case.distances.items():
                     values.append(min(seen.get(candidate, 2.0), 2.0))
 
@@ -140,3 +150,8 @@ class Abstention:
             i: _Case(due, {j: list(d) for j, d in distances}, set(rivals))
             for i, due, rivals, distances in state
         }
+
+
+def _at_its_place(id, found):
+    here = np.where(found.ids == id, found.discounts, 0).max(axis=1, initial=0)
+    return int(here.argmax()) if here.any() else None

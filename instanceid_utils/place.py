@@ -5,6 +5,9 @@ is. After a while unseen, or across a shot cut, it says nothing. So the cue is a
 [0, 1] that can only take something *off* the distance of a pair: overlap with the predicted
 box, fading with the time since the instance was last seen. Zero is no objection, which is why
 an object that comes back elsewhere is still known by its looks.
+
+Overlap is the mean of two measures: intersection over union, which is sharp where many are close
+together, and containment, which still knows the sliver that an occluder leaves of an object.
 """
 
 from __future__ import annotations
@@ -41,13 +44,36 @@ def box_iou(a_tlbr, b_tlbr, buffer=0.0):
     >>> box_iou([[0, 0, 2, 2]], [[1, 0, 3, 2], [4, 0, 6, 2]], buffer=1.0).round(2)
     array([[0.71, 0.2 ]])
     """
-    a, b = _grow(a_tlbr, buffer), _grow(b_tlbr, buffer)
+    shared, area_a, area_b = _areas(_grow(a_tlbr, buffer), _grow(b_tlbr, buffer))
+    union = area_a + area_b - shared
+    return np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
+
+
+def contained(a_tlbr, b_tlbr):
+    """Share of the smaller one of two boxes that lies in the other, for every pair.
+
+    Parameters
+    ----------
+    a_tlbr, b_tlbr : ndarray of shape (N, 4) and (M, 4)
+
+    Returns
+    -------
+    ndarray of shape (N, M), float64
+
+    Examples
+    --------
+    >>> contained([[0, 0, 4, 4]], [[1, 1, 2, 4], [3, 0, 7, 4]])
+    array([[1.  , 0.25]])
+    """
+    shared, area_a, area_b = _areas(_grow(a_tlbr, 0), _grow(b_tlbr, 0))
+    return shared / np.maximum(np.minimum(area_a, area_b), 1e-9)
+
+
+def _areas(a, b):
     corner = np.maximum(a[:, None, :2], b[None, :, :2])
     other = np.minimum(a[:, None, 2:], b[None, :, 2:])
-    shared = np.clip(other - corner, 0, None).prod(axis=2)
     area_a, area_b = (np.clip(x[:, 2:] - x[:, :2], 0, None).prod(axis=1) for x in (a, b))
-    union = area_a[:, None] + area_b[None, :] - shared
-    return np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
+    return np.clip(other - corner, 0, None).prod(axis=2), area_a[:, None], area_b[None, :]
 
 
 def _grow(boxes_tlbr, buffer):
@@ -93,7 +119,7 @@ class PlaceMemory:
     (array([[7]]), array([[1.]]))
     """
 
-    def __init__(self, fade=0.8, buffer=0.5, inertia=0.5):
+    def __init__(self, fade=0.9, buffer=0.5, inertia=0.5):
         self.fade, self.buffer, self.inertia = fade, buffer, inertia
         self._seen = {}
 
@@ -123,7 +149,8 @@ class PlaceMemory:
         best, place = np.zeros((len(boxes_tlbr), k), np.int64), np.zeros((len(boxes_tlbr), k))
         for start in range(0, len(boxes_tlbr) if k else 0, _CHUNK):
             some = slice(start, start + _CHUNK)
-            overlap = box_iou(boxes_tlbr[some], boxes, self.buffer) * trust
+            iou = box_iou(boxes_tlbr[some], boxes, self.buffer)
+            overlap = (iou + contained(boxes_tlbr[some], boxes)) / 2 * trust
             best[some] = np.argsort(-overlap, axis=1, kind="stable")[:, :k]
             place[some] = np.take_along_axis(overlap, best[some], axis=1)
         return np.where(place > 0, ids[best] if k else best, -1), place

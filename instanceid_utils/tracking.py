@@ -61,7 +61,7 @@ class InstanceID:
     """
 
     def __init__(
-        self, embedder, *, threshold=None, gallery=None, place_cue=True, place_weight=0.5,
+        self, embedder, *, threshold=None, gallery=None, place_cue=True, place_weight=1.0,
         assignment="optimal", clear_margin=0.05, abstain=0, abstain_band=0.15, n_neighbours=5,
     ):  # fmt: skip
         self.embedder = embedder
@@ -151,7 +151,7 @@ class InstanceID:
             found.ids, found.distances, self.threshold, discounts=found.discounts,
             rule=self.assignment, clear_margin=self.clear_margin * self.threshold,
         )  # fmt: skip
-        provisional = self._abstention.is_ambiguous(found.costs, self.threshold)
+        provisional = self._abstention.is_ambiguous(found, self.threshold)
         return View(every, segments, vectors, look, cut, found, choice, provisional)
 
     def _learn(self, view, ids, new):
@@ -173,7 +173,7 @@ class InstanceID:
         for i, row in zip(ids[view.provisional], np.flatnonzero(view.provisional)):
             near = view.found.costs[row] < self.threshold * (1 + self._abstention.band)
             self._abstention.open(i, view.found.ids[row][near], self._time)
-        self._abstention.observe(ids, view.found.ids, view.found.distances)
+        self._abstention.observe(ids, view.found)
         self._time += 1
 
     def _report(self, view, ids):
