@@ -72,7 +72,8 @@ def plot_timeline(ids, *, rows=None, names=None, cuts=(), title=None, ax=None):
         colour = np.array(id_colour(id_)) / 255
         ax.broken_barh([(start, stop - start)], (y - 0.4, 0.8), color=colour)
         if rows is not None and stop - start > 0.03 * len(ids):
-            ax.text(start, y, f" {id_}", va="center", fontsize=7)
+            ink = "black" if colour @ (0.299, 0.587, 0.114) > 0.5 else "white"
+            ax.text(start, y, f" {id_}", va="center", fontsize=7, color=ink)
     for cut in cuts:
         ax.axvline(cut, color="black", linewidth=0.8, linestyle=":")
     ax.set_yticks(range(len(order)), [(names or {}).get(row, str(row)) for row in order])
@@ -81,7 +82,7 @@ def plot_timeline(ids, *, rows=None, names=None, cuts=(), title=None, ax=None):
     return ax.figure
 
 
-def show_frames(frames, numbers=None, n_columns=3, width=10.0):
+def show_frames(frames, numbers=None, n_columns=3, width=7.0):
     """Draw frames of a video in a grid.
 
     Parameters
