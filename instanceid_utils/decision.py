@@ -189,9 +189,10 @@ def _optimal(ids, claimed, threshold):
 def _sparse_assignment(n_rows, n_columns, rows, columns, saving):
     # A column of its own, worth nothing, lets every row go without; 1 keeps zeros explicit.
     every = np.arange(n_rows)
-    cells = (np.r_[rows, every], np.r_[columns, n_columns + every])
+    cells = np.array([np.r_[rows, every], np.r_[columns, n_columns + every]], np.int32)
     worth = np.r_[saving, np.zeros(n_rows)] + 1.0
-    graph = csr_array((worth, cells), shape=(n_rows, n_columns + n_rows))
+    # int32, as the matching in SciPy 1.13 (Python 3.9) refuses other indices.
+    graph = csr_array((worth, tuple(cells)), shape=(n_rows, n_columns + n_rows))
     chosen_rows, chosen = min_weight_full_bipartite_matching(graph, maximize=True)
     return chosen_rows[chosen < n_columns], chosen[chosen < n_columns]
 
