@@ -3,11 +3,11 @@
 From one frame to the next, position says more than looks; between look-alikes it is all there
 is. After a while unseen, or across a shot cut, it says nothing. So the cue is a number in
 [0, 1] that can only take something *off* the distance of a pair: overlap with the predicted
-box, fading with the time since the instance was last seen. Zero is no objection, which is why
-an object that comes back elsewhere is still known by its looks.
+box, fading and widening with the time since the instance was last seen. Zero is no objection,
+which is why an object that comes back elsewhere is still known by its looks.
 
-Overlap is the mean of two measures: intersection over union, which is sharp where many are close
-together, and containment, which still knows the sliver that an occluder leaves of an object.
+Overlap is the intersection over union, which is sharp where many are close together, raised
+half-way to the containment, which still knows the sliver that an occluder leaves of an object.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-_CHUNK = 256  # boxes compared at once: thousands in a frame must not take gigabytes
+_CHUNK = 64  # boxes compared at once: thousands in a frame must not take gigabytes
 
 
 def box_iou(a_tlbr, b_tlbr, buffer=0.0):
@@ -26,11 +26,11 @@ def box_iou(a_tlbr, b_tlbr, buffer=0.0):
     ----------
     a_tlbr, b_tlbr : ndarray of shape (N, 4) and (M, 4)
         left, top, right, bottom; right and bottom exclusive.
-    buffer : float
-        Grow every box on each side by this much of its width and height first, so that boxes
-        which just miss each other still count as near (Yang et al. 2023, "Hard to Track Objects
-        with Irregular Motions and Similar Appearances? Make It Easier by Buffering the Matching
-        Space", equation 1).
+    buffer : float or ndarray of shape (M,)
+        Grow both boxes of a pair on each side by this much of their width and height first, so
+        that boxes which just miss each other still count as near (Yang et al. 2023, "Hard to
+        Track Objects with Irregular Motions and Similar Appearances? Make It Easier by Buffering
+        the Matching Space", equation 1).
 
     Returns
     -------
@@ -44,7 +44,7 @@ def box_iou(a_tlbr, b_tlbr, buffer=0.0):
     >>> box_iou([[0, 0, 2, 2]], [[1, 0, 3, 2], [4, 0, 6, 2]], buffer=1.0).round(2)
     array([[0.71, 0.2 ]])
     """
-    shared, area_a, area_b = _areas(_grow(a_tlbr, buffer), _grow(b_tlbr, buffer))
+    shared, area_a, area_b = _areas(a_tlbr, b_tlbr, np.asarray(buffer))
     union = area_a + area_b - shared
     return np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
 
@@ -65,23 +65,22 @@ def contained(a_tlbr, b_tlbr):
     >>> contained([[0, 0, 4, 4]], [[1, 1, 2, 4], [3, 0, 7, 4]])
     array([[1.  , 0.25]])
     """
-    shared, area_a, area_b = _areas(_grow(a_tlbr, 0), _grow(b_tlbr, 0))
+    shared, area_a, area_b = _areas(a_tlbr, b_tlbr, np.asarray(0.0))
     return shared / np.maximum(np.minimum(area_a, area_b), 1e-9)
 
 
-def _areas(a, b):
-    corner = np.maximum(a[:, None, :2], b[None, :, :2])
-    other = np.minimum(a[:, None, 2:], b[None, :, 2:])
-    area_a, area_b = (np.clip(x[:, 2:] - x[:, :2], 0, None).prod(axis=1) for x in (a, b))
-    return np.clip(other - corner, 0, None).prod(axis=2), area_a[:, None], area_b[None, :]
+def _areas(a_tlbr, b_tlbr, buffer):
+    """Area shared by each pair, and the areas of both boxes, (N, M), all boxes grown."""
+    a, b = (np.asarray(x, np.float64).reshape(-1, 4) for x in (a_tlbr, b_tlbr))
+    a, b = _grow(a[:, None], buffer[..., None]), _grow(b[None], buffer[..., None])
+    shared = np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2])
+    area_a, area_b = (np.clip(x[..., 2:] - x[..., :2], 0, None).prod(axis=2) for x in (a, b))
+    return np.clip(shared, 0, None).prod(axis=2), area_a, area_b
 
 
-def _grow(boxes_tlbr, buffer):
-    boxes = np.asarray(boxes_tlbr, np.float64).reshape(-1, 4)
-    if not buffer:
-        return boxes
-    room = (boxes[:, 2:] - boxes[:, :2]) * buffer
-    return np.concatenate([boxes[:, :2] - room, boxes[:, 2:] + room], axis=1)
+def _grow(boxes, buffer):
+    room = (boxes[..., 2:] - boxes[..., :2]) * buffer
+    return np.concatenate([boxes[..., :2] - room, boxes[..., 2:] + room], axis=-1)
 
 
 @dataclass
@@ -99,8 +98,9 @@ class PlaceMemory:
     fade : float
         The trust in a place is multiplied by this for each update in which its instance was
         not seen: 1 in the next update, ``fade`` after one gap, and so on.
-    buffer : float
-        Passed to `box_iou`.
+    buffer, spread : float
+        Room round a box in units of its size, see `box_iou`; ``spread`` more for each update
+        unseen, since the instance may have gone any way.
     inertia : float
         Weight of the earlier velocity in its moving average, and the rate at which a velocity
         dies away while its instance is unseen.
@@ -119,8 +119,8 @@ class PlaceMemory:
     (array([[7]]), array([[1.]]))
     """
 
-    def __init__(self, fade=0.9, buffer=0.5, inertia=0.5):
-        self.fade, self.buffer, self.inertia = fade, buffer, inertia
+    def __init__(self, fade=0.95, buffer=0.5, spread=0.3, inertia=0.5):
+        self.fade, self.buffer, self.spread, self.inertia = fade, buffer, spread, inertia
         self._seen = {}
 
     def __len__(self):
@@ -144,13 +144,15 @@ class PlaceMemory:
         place : ndarray of shape (N, K), float64
             Overlap times trust, in [0, 1]; 0 beside an ID of -1.
         """
-        ids, boxes, trust = self._expect(time)
+        ids, boxes, age = self._expect(time)
+        buffer = self.buffer + self.spread * (age - 1)
         k = min(k, len(ids))
         best, place = np.zeros((len(boxes_tlbr), k), np.int64), np.zeros((len(boxes_tlbr), k))
         for start in range(0, len(boxes_tlbr) if k else 0, _CHUNK):
             some = slice(start, start + _CHUNK)
-            iou = box_iou(boxes_tlbr[some], boxes, self.buffer)
-            overlap = (iou + contained(boxes_tlbr[some], boxes)) / 2 * trust
+            iou = box_iou(boxes_tlbr[some], boxes, buffer)
+            inside = contained(boxes_tlbr[some], boxes)
+            overlap = np.maximum(iou, (iou + inside) / 2) * self._trust(age)
             best[some] = np.argsort(-overlap, axis=1, kind="stable")[:, :k]
             place[some] = np.take_along_axis(overlap, best[some], axis=1)
         return np.where(place > 0, ids[best] if k else best, -1), place
@@ -162,7 +164,7 @@ class PlaceMemory:
         velocity = np.array([s.velocity for s in seen], np.float64).reshape(-1, 2)
         age = time - np.array([s.time for s in seen])
         steps = (1 - self.inertia**age) / (1 - self.inertia)  # of a velocity that dies away
-        return ids, boxes + np.tile(velocity * steps[:, None], 2), self._trust(age)
+        return ids, boxes + np.tile(velocity * steps[:, None], 2), age
 
     def observe(self, ids, boxes_tlbr, time):
         """Note where instances are in this update; forget those unseen for long.

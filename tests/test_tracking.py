@@ -84,7 +84,7 @@ def test_an_object_that_comes_back_elsewhere_is_known_by_its_looks(tracker):
         show(tracker, (2, GREEN, 90, 20, 30, 40))
     update = show(tracker, (1, RED, 160, 70, 30, 40), (2, GREEN, 90, 20, 30, 40))
     assert update.ids.tolist() == [1, 2]
-    assert update.decisions[0].place == 0
+    assert update.decisions[0].place < 0.1 * tracker.threshold
 
 
 def test_place_never_vetoes_a_good_appearance_match(tracker):
