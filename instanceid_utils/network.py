@@ -82,6 +82,30 @@ class UnitLength(tf.keras.layers.Layer):
         return tf.math.l2_normalize(inputs, -1, epsilon=1e-12)
 
 
+@tf.keras.utils.register_keras_serializable("instanceid")
+class HsvHistogram(tf.keras.layers.Layer):
+    """Histogram of hue, saturation and value over the segment, square-rooted: fixed, no weights.
+
+    The twin of ``descriptors.hsv_histogram`` inside the network.
+    """
+
+    bins = (8, 4, 4)
+
+    def call(self, inputs):
+        """Count (B, H, W, 3) colours in [0, 1] where (B, H, W, 1) weights exceed 1/2."""
+        colours, weights = inputs
+        bins = tf.constant(self.bins, tf.float32)
+        cell = tf.minimum(tf.floor(tf.image.rgb_to_hsv(colours) * bins), bins - 1)
+        n_bins = int(np.prod(self.bins))
+        cell = tf.cast(tf.tensordot(cell, tf.constant([16.0, 4.0, 1.0]), 1), tf.int32)
+        row = tf.range(tf.shape(cell)[0]) * n_bins
+        cell = tf.reshape(cell + row[:, None, None], (-1,))
+        inside = tf.reshape(tf.cast(weights > 0.5, tf.float32), (-1,))
+        counts = tf.math.unsorted_segment_sum(inside, cell, tf.size(row) * n_bins)
+        counts = tf.reshape(counts, (-1, n_bins))
+        return tf.sqrt(counts / (tf.reduce_sum(counts, -1, keepdims=True) + 1e-6))
+
+
 def _convolution(x, width, stride=1, activate=True):
     x = tf.keras.layers.Conv2D(width, 3, stride, "same", use_bias=False)(x)
     x = tf.keras.layers.BatchNormalization(momentum=0.95)(x)
@@ -95,7 +119,7 @@ def _residual(x, width):
 
 def build_network(
     crop_size=64, dim=128, *, widths=WIDTHS, n_bins=64, pooling="masked", backbone=None,
-    backbone_weights=None,
+    backbone_weights=None, colour_weight=0.0,
 ):  # fmt: skip
     """Build the network, untrained.
 
@@ -116,12 +140,16 @@ def build_network(
         ``"MobileNetV2"``, to compute the features instead of the small network of our own.
     backbone_weights : str, optional
         Its weights to start from: ``"imagenet"`` downloads them, None draws them.
+    colour_weight : float
+        Join a fixed colour histogram (128 values) to the learned embedding, with this weight
+        against it; 0 leaves it out. It has nothing to train, so it can join afterwards.
 
     Returns
     -------
     tf.keras.Model
         From crops (B, crop_size, crop_size, 4), uint8 or float32 in [0, 255], RGBA as
-        ``segments.cut_crops`` makes them, to (B, dim) float32 of unit length.
+        ``segments.cut_crops`` makes them, to (B, dim), or (B, dim + 128) with the histogram,
+        float32 of unit length.
 
     Raises
     ------
@@ -147,8 +175,11 @@ def build_network(
     if n_bins:
         features.append(layers.BatchNormalization(momentum=0.95)(_histogram(scaled, mask, n_bins)))
     x = layers.Concatenate()(features) if len(features) > 1 else features[0]
-    x = layers.Dense(dim, use_bias=False, name="embedding")(x)
-    return tf.keras.Model(crops, UnitLength(name="unit")(x), name="instanceid")
+    x = UnitLength(name="unit")(layers.Dense(dim, use_bias=False, name="embedding")(x))
+    if colour_weight:
+        fixed = HsvHistogram(name="colours")([scaled[..., :3] * 0.5 + 0.5, mask])
+        x = UnitLength(name="joined")(layers.Concatenate()([x, colour_weight * fixed]))
+    return tf.keras.Model(crops, x, name="instanceid")
 
 
 def _own_features(x, widths):

@@ -78,6 +78,8 @@ def save_weights(network, card_path, architecture, **facts):
     card_path = Path(card_path)
     card_path.parent.mkdir(parents=True, exist_ok=True)
     arrays = {f"w{i:03d}": w.astype(np.float32) for i, w in enumerate(network.get_weights())}
+    # Inside, so that the hash names the embedding and not its numbers alone.
+    arrays["architecture"] = _as_bytes(architecture)
     path = card_path.with_suffix(".npz")
     # Fixed times in the zip: the same weights are the same file.
     beside = path.with_name(f".{path.name}.part")
@@ -90,6 +92,10 @@ def save_weights(network, card_path, architecture, **facts):
     card = {"sha256": digest, "architecture": architecture, **facts}
     write_atomically(card_path, (json.dumps(card, indent=2) + "\n").encode())
     return digest
+
+
+def _as_bytes(architecture):
+    return np.frombuffer(json.dumps(architecture, sort_keys=True).encode(), np.uint8)
 
 
 def read_card(card_path):
@@ -135,9 +141,11 @@ def load_weights(card_path):
         )
     network = build_network(**card["architecture"])
     with np.load(path, allow_pickle=False) as arrays:
-        values = [arrays[name] for name in sorted(arrays.files)]
+        values = [arrays[name] for name in sorted(arrays.files) if name[:1] == "w"]
+        told = arrays["architecture"] if "architecture" in arrays.files else None
     shapes = [tuple(w.shape) for w in network.weights]
-    if [v.shape for v in values] != shapes:
+    same = told is not None and np.array_equal(told, _as_bytes(card["architecture"]))
+    if not same or [v.shape for v in values] != shapes:
         raise ValueError(f"{path}: its arrays do not fit the architecture in {card_path.name}")
     network.set_weights(values)
     return network, card

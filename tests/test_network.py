@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from instanceid_utils._tensorflow import tf
+from instanceid_utils.descriptors import hsv_histogram
 from instanceid_utils.network import MaskedPooling, SoftHistogram, build_network
 
 
@@ -76,6 +77,18 @@ def test_a_keras_backbone_takes_the_place_of_our_own_features():
     vectors = network(crops(2, 64)).numpy()
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
     assert network.count_params() > 2_000_000
+
+
+def test_the_fixed_histogram_is_that_of_the_descriptor():
+    images = crops(4, 64)
+    images[..., 3] = np.where(images[..., 3] > 100, 255, 0)
+    plain = build_network(64, 8, widths=(4, 8, 8), n_bins=8)
+    joined = build_network(64, 8, widths=(4, 8, 8), n_bins=8, colour_weight=1.0)
+    joined.set_weights(plain.get_weights())
+    found = joined(images).numpy() * np.sqrt(2)
+    np.testing.assert_allclose(found[:, :8], plain(images).numpy(), atol=1e-4)
+    # OpenCV rounds hue and saturation to bytes: a few pixels change sides.
+    np.testing.assert_allclose((found[:, 8:] * hsv_histogram(images)).sum(1), 1, atol=0.01)
 
 
 @pytest.mark.parametrize("wrong", [{"backbone": "NoSuchNet"}, {"pooling": "max"}])
