@@ -59,8 +59,8 @@ class Gallery:
         ))
         self._lock = threading.RLock()
         self.dim = self._core.index.dim
-        self.weights_sha256 = weights_sha256
-        self.threshold = threshold
+        self.weights_sha256 = checks.check_weights(weights_sha256)
+        self.threshold = None if threshold is None else checks.check_time(threshold, "threshold")
 
     def __len__(self):
         """Return the number of IDs."""
@@ -200,6 +200,12 @@ class Gallery:
             rows = core.exemplar_rows(slot)
             return core.split(slot, rows, checks.check_keys(keys, core.index.keys[rows], id))
 
+    def shift_time(self, by):
+        """Add to every time, so that a gallery can go on with a video that counts from 0."""
+        by = checks.check_time(by, "by")
+        with self._update() as core:
+            core.shift_time(by)
+
     def exemplars(self, id):
         """Return keys (n,) int64 and vectors (n, D) float32 of an ID's exemplars, oldest first.
 
@@ -277,9 +283,9 @@ class Gallery:
             )
         try:
             core = restore(notes, arrays)
-        except ValueError as error:
+            gallery = cls(core.index.dim, weights_sha256=theirs, threshold=notes["threshold"])
+        except (ValueError, KeyError) as error:
             raise GalleryFileError(f"{path}: {error}") from error
-        gallery = cls(core.index.dim, weights_sha256=theirs, threshold=notes.get("threshold"))
         gallery._core = core
         return gallery
 
@@ -287,11 +293,10 @@ class Gallery:
     def _update(self, n=0):
         core = self._core
         with self._lock:
+            core.index.touched.clear()
             try:
                 yield core
                 core.commit(n)
             except BaseException:  # an interrupt too must leave a whole state
                 core.rollback()
                 raise
-            finally:
-                core.index.touched.clear()

@@ -65,6 +65,13 @@ def check_time(time, name="time"):
     return value
 
 
+def check_weights(weights_sha256):
+    """Return the hash of some weights as given, or raise a ValueError."""
+    if weights_sha256 is not None and not isinstance(weights_sha256, str):
+        raise ValueError(f"weights_sha256: expected a str or None, got {weights_sha256!r}")
+    return weights_sha256
+
+
 def check_count(value, name, least=1, most=MAX_ID + 1):
     """Return an int from least to most, or raise a ValueError."""
     try:

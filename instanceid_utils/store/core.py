@@ -69,6 +69,14 @@ class GalleryCore:
             means = np.where(new[:, None], vectors, _unit(means, otherwise=vectors))
             self._write(slots, np.full(len(slots), MEAN), means, ids)
 
+    def shift_time(self, by):
+        """Add to every time; `latest` follows, and is -1 again where nothing was seen."""
+        table, journal = self.table, self.journal
+        slots = np.flatnonzero(table.ids[: table.n_slots])
+        times = table.last_seen[slots] + by
+        journal.write(table.last_seen, slots, times)
+        journal.set(table, latest=float(table.latest + by) if len(slots) else -1.0)
+
     def remove(self, ids, slots):
         """Forget IDs."""
         rows = self.table.rows[slots]

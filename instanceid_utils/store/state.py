@@ -112,6 +112,8 @@ def _restore_table(table, notes, arrays):
 
 def _restore_cells(index, notes, arrays):
     cells = index.cells
+    if not isinstance(notes["cells"], dict) or notes["format"] != FORMAT:
+        raise ValueError("what it holds is no gallery")
     for name in ("serving", "next"):
         if name in notes["cells"]:
             setattr(cells, name, _restored_cells(index, name, notes, arrays))

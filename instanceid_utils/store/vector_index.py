@@ -20,6 +20,9 @@ NOBODY = -1  # owner of no row at all
 FAR = 1e3  # coordinates of a free row: no unit vector is anywhere near
 _MIN_ROWS = 1024
 _MAX_SERIAL = 1 << (63 - ROW_BITS)
+# FAISS subtracts in small searches; in large ones it multiplies, which rounds squared distances.
+_DIRECT = 50_000  # queries x vectors
+_BATCH_ERROR = 1e-5
 _HALF_ERROR = 2e-3  # of a squared distance between unit vectors, one in half precision
 _SPARE = 8  # more candidates from cells, as half precision may swap neighbours
 
@@ -162,31 +165,36 @@ class VectorIndex:
         """
         with _threads(self.n_threads):
             if self.cells.serving is None:
-                rows, squared = self._scan(queries, min(n, self.n_live))
-                owners, error = self.owners[rows], 0
+                n = min(n, self.n_live)
+                rows, squared, error = self._scan(queries, n)
+                owners = self.owners[rows]
             else:
-                rows, squared = self._look_into_cells(queries, min(n + _SPARE, self.n_live))
+                n = min(n + _SPARE, self.n_live)
+                rows = self.cells.serving.search(queries, n, self.n_probe)
+                rows, squared = self._measure(queries, rows)
                 owners, error = np.where(rows < 0, NOBODY, self.owners[rows]), _HALF_ERROR
-        return owners, squared, squared[:, -1] - error if rows.shape[1] < self.n_live else None
+        return owners, squared, squared[:, -1] - error if n < self.n_live else None
 
     def _scan(self, queries, n):
-        """Search all rows; FAISS's distances are by subtraction, free of cancellation."""
         found = [
             (first, *faiss.knn(queries, part, min(n, len(part))))
             for first, part in self.vectors.parts(self.n_rows)
         ]
-        if len(found) == 1:
-            return found[0][2], found[0][1]
+        if len(queries) * self.n_rows < _DIRECT:
+            return found[0][2], found[0][1], 0
+        squared = np.concatenate([part for _, part, _ in found], axis=1)
         rows = np.concatenate([part + first for first, _, part in found], axis=1)
-        return _sorted(rows, np.concatenate([part for _, part, _ in found], axis=1), n)
+        order = squared.argsort(axis=1, kind="stable")[:, :n]
+        return (*self._measure(queries, np.take_along_axis(rows, order, axis=1)), _BATCH_ERROR)
 
-    def _look_into_cells(self, queries, n):
-        rows = self.cells.serving.search(queries, n, self.n_probe)
+    def _measure(self, queries, rows):
+        """Sort rows by squared distance, computed by subtraction."""
         difference = self.vectors[np.maximum(rows, 0)]
         difference -= queries[:, None]
         squared = np.einsum("qnd,qnd->qn", difference, difference)
         squared[rows < 0] = np.inf
-        return _sorted(rows, squared, n)
+        order = squared.argsort(axis=1, kind="stable")
+        return np.take_along_axis(rows, order, axis=1), np.take_along_axis(squared, order, axis=1)
 
     def _touched_rows(self):
         return np.unique(np.concatenate(self.touched)) if self.touched else np.empty(0, np.int64)
@@ -218,11 +226,6 @@ class VectorIndex:
             capacity = n_rows + max(_MIN_ROWS, n_rows // 8)
             self.keys.resize(capacity, refcheck=False)
             self.owners.resize(capacity, refcheck=False)
-
-
-def _sorted(rows, squared, n):
-    order = squared.argsort(axis=1, kind="stable")[:, :n]
-    return np.take_along_axis(rows, order, axis=1), np.take_along_axis(squared, order, axis=1)
 
 
 class _threads:
