@@ -118,6 +118,9 @@ def test_mistakes_equal_a_count_by_hand():
     assert rates["wrong_id"][0, at] == pytest.approx(2 / 3)  # .4 before .9; .5 ties with .5
     at = np.flatnonzero(THRESHOLDS == 0.3)[0]
     assert Mistakes(appearances).rates(np.ones((1, 2)))["false_new"][0, at] == pytest.approx(2 / 3)
+    at = np.flatnonzero(THRESHOLDS == 0.5)[0]
+    assert Mistakes(appearances).rates(np.ones((1, 2)))["false_reuse"][0, at] == 1 / 4  # not .5
+    at = np.flatnonzero(THRESHOLDS == 0.3)[0]
     twice = Mistakes(appearances).rates(np.array([[0.0, 2.0]]))
     assert twice["false_new"][0, at] == 1
 
@@ -135,6 +138,15 @@ def test_appearances_equal_brute_force_when_nothing_is_left_to_chance():
         assert np.isclose(other, d[i][~mine], atol=1e-5).any()
     few = found.d_other >= [d[i][identities != identities[i]].min() - 1e-5 for i in range(20)]
     assert few.all()
+
+
+def test_instances_are_known_from_views_at_random():
+    appearances = simulate_appearances(
+        *make_segments(), n_others=23, max_exemplars=1, min_gap=20, n_rounds=30,
+        rng=np.random.default_rng(0),
+    )  # fmt: skip
+    for distances in (appearances.d_own, appearances.d_other):
+        assert len(np.unique(distances.reshape(30, -1)[:, 0])) >= 5  # of the first segment
 
 
 def test_an_instance_is_not_known_from_neighbouring_frames():
