@@ -1,22 +1,26 @@
-"""Pictures of identities in the files of MNIST, which every tool of the field can read.
+"""Crops in the format of MNIST: IDX files that every MNIST reader takes.
 
-For each split, grey and colour pictures, masks and labels, all in one order:
+For "train" and for "test", which share no identity:
 
-- ``train-images-idx3-ubyte.gz``: (N, 28, 28) grey;
-- ``train-images-idx4-ubyte.gz``: (N, S, S, 3) RGB;
-- ``train-masks-idx3-ubyte.gz``: (N, S, S), 255 on the segment, where the pictures have alpha;
-- ``train-labels-idx1-ubyte.gz``: (N,), ``-int`` in place of ``-ubyte`` beyond 256 identities;
+=================================  ==================  ==========================================
+``train-images-idx3-ubyte.gz``     (N, 28, 28)         grey
+``train-images-idx4-ubyte.gz``     (N, S, S, 3)        RGB
+``train-masks-idx3-ubyte.gz``      (N, S, S)           alpha of the RGB: 255 segment, 0 background
+``train-labels-idx1-ubyte.gz``     (N,)                number of the identity
+``identities.txt``                 one name per line   line k (from 0) is label k, in both splits
+=================================  ==================  ==========================================
 
-and ``t10k-...``, as MNIST calls it, for the test split. ``identities.txt`` names label 0 in its
-first line, label 1 in its second; labels count through both splits, which share none.
+Labels count through both splits, in natural order of the names. With more than 256 identities
+they are 32-bit, in ``train-labels-idx1-int.gz``. Images stand in the order of the manifest, or
+of the folders and their files.
 """
 
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
-import tempfile
-from dataclasses import dataclass
+from collections import namedtuple
 from pathlib import Path
 
 import cv2
@@ -24,249 +28,210 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from instanceid_utils.data import natural_key
-from instanceid_utils.idx import read_idx
-from instanceid_utils.idx_streams import IdxWriter
+from instanceid_utils.idx import IdxWriter, read_idx
 from instanceid_utils.image_files import read_rgba
-from instanceid_utils.manifest import read_manifest, split_by_identity
-from instanceid_utils.segments import FILL
+from instanceid_utils.manifest import SPLITS, read_manifest, split_by_identity
+from instanceid_utils.segments import CROP_SIZE, FILL
 
-PREFIXES = {"train": "train", "test": "t10k"}
+logger = logging.getLogger(__name__)
+
+GREY_SIZE = 28
 NAMES = "identities.txt"
-_SUFFIXES = (".png", ".jpg", ".jpeg")
+KINDS = ("grey", "colour", "rgba")
+
 _BATCH = 256
+_SUFFIXES = (".png", ".jpg", ".jpeg")
+
+Mnist = namedtuple("Mnist", "images labels names")
 
 
-@dataclass(frozen=True, eq=False)
-class MnistSplit:
-    """One split in memory.
+def write_mnist(
+    source,
+    out_dir,
+    *,
+    grey_size=GREY_SIZE,
+    colour_size=CROP_SIZE,
+    test_fraction=0.25,
+    rng=None,
+    progress=True,
+):
+    """Convert crops, or a folder of images per identity, to MNIST files.
 
-    Attributes
-    ----------
-    grey : ndarray of shape (N, 28, 28), uint8
-    colour : ndarray of shape (N, S, S, 3), uint8
-    masks : ndarray of shape (N, S, S), uint8, or None
-    labels : ndarray of shape (N,), uint8 or int32
-    names : tuple of str
-        Name of each label, of both splits.
-    """
-
-    grey: np.ndarray
-    colour: np.ndarray
-    masks: np.ndarray | None
-    labels: np.ndarray
-    names: tuple
-
-    @property
-    def crops(self):
-        """Colour and mask as RGBA, (N, S, S, 4): what ``segments.cut_crops`` made."""
-        masks = np.full(self.colour.shape[:3], 255, np.uint8) if self.masks is None else self.masks
-        return np.concatenate([self.colour, masks[..., None]], 3)
-
-
-def convert_manifest(folder, out_dir, **options):
-    """Convert the crops of a manifest, split as it says.
+    A picture that is not square is padded, not stretched, and padding is background.
 
     Parameters
     ----------
-    folder : path
-        As `extraction.extract` left it.
-    out_dir : path
-        Where the files go.
-    **options
-        ``grey_size``, ``colour_size``, ``progress`` as in `convert_folders`.
-
-    Returns
-    -------
-    dict of str to int
-        Pictures in each split.
-    """
-    manifest = read_manifest(folder)
-    items = [(Path(folder) / row.crop, row.identity, row.split) for row in manifest.itertuples()]
-    return _convert(items, out_dir, masks=True, **options)
-
-
-def convert_folders(root, out_dir, *, test_fraction=0.25, rng=None, **options):
-    """Convert a tree with a folder of pictures for each identity: ``0/a.png``, ``1/b.png``.
-
-    Every folder is taken, in natural order (2 before 10), and every PNG and JPEG in it. Where
-    the root holds ``train`` and ``test`` (or ``training-images`` and ``test-images``), these
-    are the splits; otherwise whole identities are drawn for testing.
-
-    Parameters
-    ----------
-    root, out_dir : path
-    test_fraction : float
-        Fraction of the identities for testing; 0 puts all into training.
-    rng : numpy.random.Generator, optional
-        For that draw; seeded with 0 by default.
+    source : path-like
+        A manifest or the folder it is in, see `extract`; its split is kept. Or a folder with a
+        folder of PNG or JPEG images for each identity (``0/a.png``, ``1/b.png``), every one of
+        which is taken.
+    out_dir : path-like
     grey_size, colour_size : int
-        Sides of the grey and of the colour pictures, 28 and 64.
+        Sides of the images in pixels.
+    test_fraction : float or None
+        For a folder per identity: fraction of the identities that go to "test". None puts all
+        images into "train" and leaves "test" empty.
+    rng : numpy.random.Generator, optional
+        For that split; seeded with 0 by default.
     progress : bool
-        Show a bar.
+        Show a progress bar.
 
     Returns
     -------
     dict of str to int
-        Pictures in each split.
+        Number of images in "train" and in "test".
 
     Raises
     ------
     ValueError
-        If there is no picture, an identity is in both splits, or a picture cannot be read; it
-        is named. What was in ``out_dir`` before stays.
+        If there is nothing to convert or a picture is broken; it is named.
     """
-    root = Path(root)
-    items = _split_tree(root)
-    if items is None:
-        found = _pictures(root)
-        splits = np.full(len(found), "train")
-        if test_fraction and len({name for _, name in found}) > 1:
-            rng = np.random.default_rng(0) if rng is None else rng
-            splits = split_by_identity([name for _, name in found], test_fraction, rng)
-        items = [(path, name, str(split)) for (path, name), split in zip(found, splits)]
-    if not items:
-        raise ValueError(f"{root}: expected a folder of PNG or JPEG pictures for each identity")
-    return _convert(items, out_dir, masks=None, **options)
+    source, out_dir = Path(source), Path(out_dir)
+    for size in (grey_size, colour_size):
+        if not 1 <= size <= 4096:
+            raise ValueError(f"size: expected a number of pixels in [1, 4096], got {size}")
+    if source.suffix == ".csv" or (source / "manifest.csv").exists():
+        paths, identities, splits = _from_manifest(source)
+    else:
+        paths, identities, splits = _from_folders(source, test_fraction, rng)
+    names = sorted(set(identities), key=natural_key)
+    label_of = {name: label for label, name in enumerate(names)}
+    if any(len(name.splitlines()) != 1 for name in names):
+        raise ValueError(f"{source}: expected names of one line for identities")
 
-
-def _split_tree(root):
-    for pair in (("train", "test"), ("training-images", "test-images")):
-        if all((root / name).is_dir() for name in pair):
-            return [
-                (path, name, split)
-                for split, folder in zip(("train", "test"), pair)
-                for path, name in _pictures(root / folder)
-            ]
-    return None
-
-
-def _pictures(root):
-    folders = sorted((p for p in root.iterdir() if p.is_dir()), key=lambda p: natural_key(p.name))
-    return [
-        (path, folder.name)
-        for folder in folders
-        for path in sorted(folder.iterdir(), key=lambda p: natural_key(p.name))
-        if path.suffix.lower() in _SUFFIXES
-    ]
-
-
-def _convert(items, out_dir, *, masks, grey_size=28, colour_size=64, progress=True):
-    names = sorted({name for _, name, _ in items}, key=natural_key)
-    if any("\n" in name for name in names):
-        raise ValueError("expected names of identities without line breaks")
-    number = {name: i for i, name in enumerate(names)}
-    out_dir = Path(out_dir)
     out_dir.mkdir(parents=True, exist_ok=True)
-    if masks is None:
-        masks = all(path.suffix.lower() == ".png" and _has_alpha(path) for path, _, _ in items[:1])
     counts = {}
-    with tempfile.TemporaryDirectory(prefix=".mnist-", dir=out_dir) as part:
-        part = Path(part)
-        for split, prefix in PREFIXES.items():
-            mine = [(path, number[name]) for path, name, s in items if s == split]
-            _write_split(part, prefix, mine, len(names), grey_size, colour_size, masks, progress)
-            counts[split] = len(mine)
-        (part / NAMES).write_text("".join(f"{name}\n" for name in names), encoding="utf-8")
-        for old in out_dir.glob("*-idx*-*.gz"):  # of other counts, or with masks
-            if old.name.split("-")[0] in PREFIXES.values() and not (part / old.name).exists():
-                old.unlink()
-        for new in part.iterdir():
-            os.replace(new, out_dir / new.name)
+    for split in SPLITS:
+        items = [
+            (path, label_of[name])
+            for path, name, side in zip(paths, identities, splits)
+            if path is not None and side == split
+        ]
+        stored = np.uint8 if len(names) <= 256 else np.int32
+        _write_split(out_dir, split, items, stored, grey_size, colour_size, progress)
+        counts[split] = len(items)
+    part = out_dir / f".{NAMES}.part"
+    part.write_text("".join(f"{name}\n" for name in names), encoding="utf-8")
+    os.replace(part, out_dir / NAMES)
     return counts
 
 
-def _has_alpha(path):
-    return (read_rgba(path)[..., 3] < 255).any()
-
-
-def _write_split(out_dir, prefix, mine, n_names, grey_size, colour_size, masks, progress):
-    byte = n_names <= 256
-    wanted = {
-        "grey": (f"{prefix}-images-idx3-ubyte.gz", (grey_size, grey_size), np.uint8),
-        "colour": (f"{prefix}-images-idx4-ubyte.gz", (colour_size, colour_size, 3), np.uint8),
-        "masks": (f"{prefix}-masks-idx3-ubyte.gz", (colour_size, colour_size), np.uint8),
-        "labels": (
-            f"{prefix}-labels-idx1-{'ubyte' if byte else 'int'}.gz",
-            (),
-            np.uint8 if byte else np.int32,
-        ),
-    }
-    if not masks:
-        del wanted["masks"]
-    with contextlib.ExitStack() as stack:
-        writers = {
-            kind: stack.enter_context(IdxWriter(out_dir / name, shape, dtype, count=len(mine)))
-            for kind, (name, shape, dtype) in wanted.items()
-        }
-        bar = tqdm(total=len(mine), desc=f"{prefix} pictures", disable=not progress)
-        stack.callback(bar.close)
-        for start in range(0, len(mine), _BATCH):
-            batch = mine[start : start + _BATCH]
-            pictures = np.stack([_fitted(read_rgba(path), colour_size) for path, _ in batch])
-            writers["grey"].append(np.stack([_grey(p, grey_size) for p in pictures]))
-            writers["colour"].append(pictures[..., :3])
-            if masks:
-                writers["masks"].append(pictures[..., 3])
-            writers["labels"].append(np.array([label for _, label in batch], wanted["labels"][2]))
-            bar.update(len(batch))
-
-
-def _fitted(rgba, size):
-    """Bring a picture to a square, whole and not squeezed, on grey without alpha."""
-    height, width = rgba.shape[:2]
-    if (height, width) == (size, size):
-        return rgba
-    scale = size / max(height, width)
-    to = max(1, round(width * scale)), max(1, round(height * scale))
-    how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-    small = cv2.resize(np.ascontiguousarray(rgba), to, interpolation=how)
-    out = np.empty((size, size, 4), np.uint8)
-    out[:] = FILL, FILL, FILL, 0
-    top, left = (size - to[1]) // 2, (size - to[0]) // 2
-    out[top : top + to[1], left : left + to[0]] = small
-    return out
-
-
-def _grey(rgba, size):
-    """Luminance (ITU-R BT.601), smaller."""
-    grey = cv2.cvtColor(np.ascontiguousarray(rgba[..., :3]), cv2.COLOR_RGB2GRAY)
-    return cv2.resize(grey, (size, size), interpolation=cv2.INTER_AREA)
-
-
-def read_mnist(folder, split="train"):
-    """Read a split back.
+def read_mnist(folder, split, kind="colour"):
+    """Read the images and labels of a split.
 
     Parameters
     ----------
-    folder : path
+    folder : path-like
+        Where `write_mnist` has put them.
     split : {"train", "test"}
+    kind : {"grey", "colour", "rgba"}
+        (N, 28, 28), (N, S, S, 3) or, with the masks, (N, S, S, 4).
 
     Returns
     -------
-    MnistSplit
+    images : ndarray, uint8
+    labels : ndarray of shape (N,), int64
+        Positions in ``names``.
+    names : tuple of str
+        Of all identities, those of the other split too.
 
     Raises
     ------
     ValueError
-        If the files disagree in number, or a label has no name; the file is named.
-    FileNotFoundError
+        If the files are damaged or do not belong together.
+    OSError
         If one is missing.
     """
     folder = Path(folder)
-    if split not in PREFIXES:
-        raise ValueError(f"split: expected one of {tuple(PREFIXES)}, got {split!r}")
-    prefix = folder / PREFIXES[split]
-    grey, colour = (read_idx(f"{prefix}-images-idx{n}-ubyte.gz") for n in (3, 4))
-    masks = Path(f"{prefix}-masks-idx3-ubyte.gz")
-    masks = read_idx(masks) if masks.exists() else None
-    labels_path = Path(f"{prefix}-labels-idx1-ubyte.gz")
-    if not labels_path.exists():
-        labels_path = Path(f"{prefix}-labels-idx1-int.gz")
-    labels = read_idx(labels_path)
+    if split not in SPLITS or kind not in KINDS:
+        raise ValueError(f"expected a split of {SPLITS} and a kind of {KINDS}: {split!r}, {kind!r}")
     names = tuple((folder / NAMES).read_text(encoding="utf-8").splitlines())
-    for part in (grey, colour, labels if masks is None else masks):
-        if len(part) != len(labels):
-            raise ValueError(f"{labels_path}: expected {len(part)} labels, got {len(labels)}")
+    path = _labels_path(folder, split, np.uint8 if len(names) <= 256 else np.int32)
+    labels = read_idx(path).astype(np.int64)
+    images = read_idx(folder / f"{split}-images-idx{3 if kind == 'grey' else 4}-ubyte.gz")
+    if kind == "rgba":
+        masks = read_idx(folder / f"{split}-masks-idx3-ubyte.gz")
+        if masks.shape != images.shape[:3]:
+            raise ValueError(f"{folder}: {len(masks)} masks, {len(images)} images, or other sizes")
+        images = np.concatenate([images, masks[..., np.newaxis]], axis=3)
+    if labels.shape != images.shape[:1]:
+        raise ValueError(f"{path}: expected {len(images)} labels for the images, got {len(labels)}")
     if len(labels) and not 0 <= labels.min() <= labels.max() < len(names):
-        raise ValueError(f"{labels_path}: expected labels below {len(names)}, as in {NAMES}")
-    return MnistSplit(grey, colour, masks, labels, names)
+        raise ValueError(f"{path}: expected labels below {len(names)}, the number of names")
+    return Mnist(images, labels, names)
+
+
+def _from_manifest(source):
+    manifest = read_manifest(source)
+    if not len(manifest):
+        raise ValueError(f"{source}: expected at least one crop")
+    folder = source if source.is_dir() else source.parent
+    return [folder / crop for crop in manifest.crop], manifest.identity, manifest.split
+
+
+def _from_folders(source, test_fraction, rng):
+    folders = [path for path in source.iterdir() if path.is_dir() and path.name[0] != "."]
+    paths, identities = [], []
+    for folder in sorted(folders, key=lambda path: natural_key(path.name)):
+        files = sorted(folder.iterdir(), key=lambda path: natural_key(path.name))
+        images = [path for path in files if path.suffix.lower() in _SUFFIXES]
+        if not images:
+            logger.warning("%s: no images; it has a label all the same", folder)
+        paths += images or [None]
+        identities += [folder.name] * max(1, len(images))
+    if not any(paths):
+        raise ValueError(f"{source}: expected a manifest.csv, or a folder of images per identity")
+    if test_fraction is None:
+        return paths, identities, ["train"] * len(paths)
+    rng = np.random.default_rng(0) if rng is None else rng
+    return paths, identities, split_by_identity(identities, test_fraction, rng)
+
+
+def _labels_path(folder, split, dtype):
+    return folder / f"{split}-labels-idx1-{'ubyte' if dtype == np.uint8 else 'int'}.gz"
+
+
+def _write_split(folder, split, items, label_type, grey_size, colour_size, progress):
+    shapes = {
+        "images-idx3": (grey_size, grey_size),
+        "images-idx4": (colour_size, colour_size, 3),
+        "masks-idx3": (colour_size, colour_size),
+    }
+    labels_path = _labels_path(folder, split, label_type)
+    n = len(items)
+    with contextlib.ExitStack() as stack:
+        labels = stack.enter_context(IdxWriter(labels_path, (), label_type, n))
+        writers = [
+            stack.enter_context(IdxWriter(folder / f"{split}-{name}-ubyte.gz", shape, np.uint8, n))
+            for name, shape in shapes.items()
+        ]
+        with tqdm(total=n, desc=split, unit="image", disable=not progress) as bar:
+            for start in range(0, n, _BATCH):
+                batch = items[start : start + _BATCH]
+                pictures = [_picture(path, grey_size, colour_size) for path, _ in batch]
+                for writer, images in zip(writers, zip(*pictures)):
+                    writer.append(np.stack(images))
+                labels.append(np.array([label for _, label in batch], label_type))
+                bar.update(len(batch))
+    other = _labels_path(folder, split, np.int32 if label_type == np.uint8 else np.uint8)
+    other.unlink(missing_ok=True)  # of an earlier run with more or fewer identities
+
+
+def _picture(path, grey_size, colour_size):
+    """Grey, RGB and alpha of a picture."""
+    rgba = read_rgba(path)
+    height, width = rgba.shape[:2]
+    if height != width:
+        side = max(height, width)
+        top, left = (side - height) // 2, (side - width) // 2
+        square = np.full((side, side, 4), (FILL, FILL, FILL, 0), np.uint8)
+        square[top : top + height, left : left + width] = rgba
+        rgba = square
+    grey = _resize(cv2.cvtColor(rgba, cv2.COLOR_RGBA2GRAY), grey_size)
+    rgba = _resize(rgba, colour_size)
+    return grey, rgba[..., :3], rgba[..., 3]
+
+
+def _resize(image, size):
+    interpolation = cv2.INTER_AREA if len(image) > size else cv2.INTER_LINEAR
+    return cv2.resize(image, (size, size), interpolation=interpolation)

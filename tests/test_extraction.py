@@ -132,11 +132,12 @@ def test_ordered_map_keeps_order_and_looks_ahead_a_little(workers):
     def work(i):
         with lock:
             started.append(i)
-        time.sleep(0.001 * (i % 3))
         return i
 
     for taken, i in enumerate(_ordered_map(work, range(200), workers)):
         assert i == taken
+        if i < 10:
+            time.sleep(0.005)  # a slow consumer: time enough to run ahead
         assert len(started) <= taken + _LOOK_AHEAD * workers
 
 
