@@ -148,7 +148,7 @@ def links_lead_somewhere(notebook, path):
     ]
     return [
         f"cell {n} links to {target}, which is not there"
-        for n, target in targets
+        for n, target in dict.fromkeys(targets)
         if not (path.parent / target).exists()
     ]
 
