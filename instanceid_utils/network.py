@@ -84,7 +84,7 @@ class UnitLength(tf.keras.layers.Layer):
 
 @tf.keras.utils.register_keras_serializable("instanceid")
 class HsvHistogram(tf.keras.layers.Layer):
-    """Histogram of hue, saturation and value over the segment, square-rooted: fixed, no weights.
+    """Histogram of hue, saturation and value over the segment, square-rooted: nothing to train.
 
     The twin of ``descriptors.hsv_histogram`` inside the network.
     """
@@ -177,7 +177,9 @@ def build_network(
     x = layers.Concatenate()(features) if len(features) > 1 else features[0]
     x = UnitLength(name="unit")(layers.Dense(dim, use_bias=False, name="embedding")(x))
     if colour_weight:
-        fixed = HsvHistogram(name="colours")([scaled[..., :3] * 0.5 + 0.5, mask])
+        every_second = slice(None), slice(None, None, 2), slice(None, None, 2)
+        pixels = crops[every_second]
+        fixed = HsvHistogram(name="colours")([pixels[..., :3] / 255, pixels[..., 3:] / 255])
         x = UnitLength(name="joined")(layers.Concatenate()([x, colour_weight * fixed]))
     return tf.keras.Model(crops, x, name="instanceid")
 

@@ -88,7 +88,8 @@ def test_the_fixed_histogram_is_that_of_the_descriptor():
     found = joined(images).numpy() * np.sqrt(2)
     np.testing.assert_allclose(found[:, :8], plain(images).numpy(), atol=1e-4)
     # OpenCV rounds hue and saturation to bytes: a few pixels change sides.
-    np.testing.assert_allclose((found[:, 8:] * hsv_histogram(images)).sum(1), 1, atol=0.01)
+    every_second = hsv_histogram(images[:, ::2, ::2])
+    np.testing.assert_allclose((found[:, 8:] * every_second).sum(1), 1, atol=0.01)
 
 
 @pytest.mark.parametrize("wrong", [{"backbone": "NoSuchNet"}, {"pooling": "max"}])
