@@ -15,6 +15,7 @@ import numpy as np
 @dataclass
 class _Case:
     due: int  # the update in which it is settled
+    credit: dict  # candidate ID -> what its place took off the distance when the case began
     distances: dict  # candidate ID -> L2 distances seen so far
     rivals: set = field(default_factory=set)  # IDs seen in one frame with it: not the same
 
@@ -66,9 +67,41 @@ class Abstention:
         )
         return (near_threshold | rivals) & ~continued
 
+    def take(self, ids, provisional, found, threshold, time):
+        """Take a frame over: open the cases that begin in it, note what it says on all.
+
+        Parameters
+        ----------
+        ids : ndarray of shape (N,), int64
+            IDs given in this frame.
+        provisional : ndarray of shape (N,), bool
+            From `is_ambiguous`: these IDs are new and may turn out to be one of their candidates.
+        found : candidates.Candidates
+            Of the same segments.
+        threshold : float
+        time : int
+            Number of this update.
+        """
+        for row in np.flatnonzero(provisional):
+            near = np.flatnonzero(found.costs[row] < threshold * (1 + self.band))
+            candidates = zip(found.ids[row, near].tolist(), found.discounts[row, near].tolist())
+            self.open(ids[row], dict(candidates), time)
+        self.observe(ids, found)
+
     def open(self, id, candidates, time):
-        """Start the case of a provisional ID, which may be one of the candidates."""
-        self._cases[int(id)] = _Case(time + self.n_updates, {int(c): [] for c in candidates})
+        """Start a case.
+
+        Parameters
+        ----------
+        id : int
+            The provisional ID.
+        candidates : dict of int to float
+            Whom it may turn out to be, and what their places speak for that (a distance).
+        time : int
+            Number of this update.
+        """
+        none = {candidate: [] for candidate in candidates}
+        self._cases[int(id)] = _Case(time + self.n_updates, dict(candidates), none)
 
     def observe(self, ids, found):
         """Note what a frame says on the open cases.
@@ -102,8 +135,8 @@ class Abstention:
         time : int or None
             Number of this update; None closes all.
         threshold : float
-            A candidate needs a mean distance below it, and never to have been seen together
-            with the provisional ID.
+            A candidate's mean distance, less what its place took off at first, must lie below
+            it, and it must never have been seen together with the provisional ID.
         known : container
             The IDs that exist.
 
@@ -116,7 +149,7 @@ class Abstention:
         for i in [i for i, c in self._cases.items() if time is None or c.due <= time]:
             case = self._cases.pop(i)
             means = {
-                candidate: float(np.mean(values))
+                candidate: float(np.mean(values)) - case.credit[candidate]
                 for candidate, values in case.distances.items()
                 if values and candidate in known and candidate not in case.rivals
             }
@@ -132,6 +165,7 @@ class Abstention:
                 case.rivals.add(new)
             if old in case.distances:
                 case.distances.setdefault(new, []).extend(case.distances.pop(old))
+                case.credit.setdefault(new, case.credit.pop(old))
 
     def forget(self, id):
         """Close a case without a word: its ID was merged, removed or confirmed by hand."""
@@ -140,15 +174,15 @@ class Abstention:
     def state(self):
         """Return all that `restore` needs, in types that JSON has."""
         return [
-            [i, c.due, sorted(c.rivals), [[j, list(d)] for j, d in c.distances.items()]]
+            [i, c.due, list(c.credit.items()), list(c.distances.items()), sorted(c.rivals)]
             for i, c in self._cases.items()
         ]
 
     def restore(self, state):
         """Continue where the object that gave ``state`` stood."""
         self._cases = {
-            i: _Case(due, {j: list(d) for j, d in distances}, set(rivals))
-            for i, due, rivals, distances in state
+            i: _Case(due, dict(credit), {j: list(d) for j, d in distances}, set(rivals))
+            for i, due, credit, distances, rivals in state
         }
 
 

@@ -170,10 +170,7 @@ class InstanceID:
         self._evidence.observe(ids, segments.areas, covered, self._time)
         self._places.observe(ids, segments.boxes_tlbr, self._time)
         self._shots.accept(view.look)
-        for i, row in zip(ids[view.provisional], np.flatnonzero(view.provisional)):
-            near = view.found.costs[row] < self.threshold * (1 + self._abstention.band)
-            self._abstention.open(i, view.found.ids[row][near], self._time)
-        self._abstention.observe(ids, view.found)
+        self._abstention.take(ids, view.provisional, view.found, self.threshold, self._time)
         self._time += 1
 
     def _report(self, view, ids):

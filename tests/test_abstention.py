@@ -37,7 +37,7 @@ def test_what_is_ambiguous(costs, ambiguous):
 
 def test_a_provisional_id_is_no_rival_and_is_followed():
     abstention = Abstention(3, band=0.15)
-    abstention.open(2, [1], time=0)
+    abstention.open(2, dict.fromkeys([1], 0.0), time=0)
     assert not abstention.is_ambiguous(row(0.20, 0.22), 0.5).any()
     assert not abstention.is_ambiguous(row(0.48, 0.20), 0.5).any()
     assert abstention.is_ambiguous(row(0.48, 0.60), 0.5).all()
@@ -50,7 +50,7 @@ def observe(abstention, ids, candidates, distances):
 
 def test_settled_by_the_mean_distance_when_due():
     abstention = Abstention(3)
-    abstention.open(9, [1, 2], time=0)
+    abstention.open(9, dict.fromkeys([1, 2], 0.0), time=0)
     for d1, d2 in ((0.55, 0.40), (0.3, 0.6), (0.3, 0.6)):
         observe(abstention, [9], [[1, 2]], [[d1, d2]])
     assert abstention.settle(2, 0.5, {1, 2, 9}) == {}
@@ -62,37 +62,45 @@ def test_settled_by_the_mean_distance_when_due():
 def test_stays_new_when_no_candidate_is_near_enough_or_left():
     for distances, known in (([0.6, 0.7], {1, 2, 9}), ([0.1, 0.7], {2, 9}), ([0.1, 0.2], {1, 2})):
         abstention = Abstention(1)
-        abstention.open(9, [1, 2], time=0)
+        abstention.open(9, dict.fromkeys([1, 2], 0.0), time=0)
         observe(abstention, [9], [[1, 2]], [distances])
         assert abstention.settle(None, 0.5, known) == {}
 
 
 def test_whoever_was_seen_beside_it_is_somebody_else():
     abstention = Abstention(2)
-    abstention.open(9, [1], time=0)
+    abstention.open(9, dict.fromkeys([1], 0.0), time=0)
     observe(abstention, [9, 1], [[1], [1]], [[0.1], [0.0]])
     assert abstention.settle(None, 0.5, {1, 9}) == {}
 
 
 def test_two_seen_together_do_not_become_one():
     abstention = Abstention(2)
-    abstention.open(8, [1], time=0)
-    abstention.open(9, [1], time=0)
+    abstention.open(8, dict.fromkeys([1], 0.0), time=0)
+    abstention.open(9, dict.fromkeys([1], 0.0), time=0)
     observe(abstention, [8, 9], [[1], [1]], [[0.2], [0.1]])
     assert abstention.settle(None, 0.5, {1, 8, 9}) == {8: 1}
 
 
 def test_followed_by_its_place_where_it_got_another_id():
     abstention = Abstention(2)
-    abstention.open(9, [1], time=0)
+    abstention.open(9, dict.fromkeys([1], 0.0), time=0)
     found = Candidates(np.array([[1, 9]]), np.array([[0.1, 0.4]]), np.array([[0.0, 0.2]]))
     abstention.observe([1], found)
     assert abstention.settle(None, 0.5, {1, 9}) == {9: 1}
 
 
+def test_what_the_place_said_at_first_is_remembered():
+    for credit, settled in ((0.1, {9: 1}), (0.0, {})):
+        abstention = Abstention(1)
+        abstention.open(9, {1: credit}, time=0)
+        observe(abstention, [9], [[1]], [[0.55]])
+        assert abstention.settle(None, 0.5, {1, 9}) == settled
+
+
 def test_resume_through_json():
     abstention = Abstention(2)
-    abstention.open(9, [1, 2], time=0)
+    abstention.open(9, dict.fromkeys([1, 2], 0.0), time=0)
     observe(abstention, [9, 4], [[1], [1]], [[0.2], [1.0]])
     other = Abstention(2)
     other.restore(json.loads(json.dumps(abstention.state())))
