@@ -127,6 +127,8 @@ def _run(tracker, stream, bar):
         frames.append((find_segments(label_map).labels, update.ids))
         renamed.update(getattr(update, "relabelled", {}))
         bar.update()
+    if hasattr(tracker, "settle"):
+        renamed.update(tracker.settle())
     for truth, ids in frames:
         yield truth, [final_id(i, renamed) for i in ids.tolist()]
 
