@@ -30,17 +30,42 @@ def id_runs(ids, rows=None):
     >>> id_runs([[1], [1], [2]], rows=[[7], [7], [7]])      # 7 lost its ID
     [(7, 1, 0, 2), (7, 2, 2, 3)]
     """
-    rows = ids if rows is None else rows
-    done, open_runs, n_frames = [], {}, 0
-    for t, (given, places) in enumerate(zip(ids, rows)):
-        n_frames = t + 1
-        now = {(int(r), int(i)) for i, r in zip(given, places) if i > 0}
-        for key in open_runs.keys() - now:
-            done.append((*key, open_runs.pop(key), t))
-        for key in now - open_runs.keys():
-            open_runs[key] = t
-    done += [(*key, start, n_frames) for key, start in open_runs.items()]
-    return sorted(done, key=lambda run: (run[2], run[0], run[1]))
+    runs = Runs()
+    for given, places in zip(ids, ids if rows is None else rows):
+        runs.add(given, places)
+    return runs.sorted()
+
+
+class Runs:
+    """The runs of `id_runs`, gathered frame by frame: as much memory as there are runs."""
+
+    def __init__(self):
+        self.n_frames = 0
+        self._done, self._open = [], {}
+
+    def add(self, ids, rows=None):
+        """Take in the IDs of the next frame, and the row that each stands in."""
+        now = {(int(r), int(i)) for i, r in zip(ids, ids if rows is None else rows) if i > 0}
+        for key in self._open.keys() - now:
+            self._done.append((*key, self._open.pop(key), self.n_frames))
+        for key in now - self._open.keys():
+            self._open[key] = self.n_frames
+        self.n_frames += 1
+
+    def sorted(self):
+        """Give all runs so far as (row, id, start, stop), in order of start."""
+        still = [(*key, start, self.n_frames) for key, start in self._open.items()]
+        return sorted(self._done + still, key=lambda run: (run[2], run[0], run[1]))
+
+    def state(self):
+        """Give all that `restore` needs, in types that JSON has."""
+        return [self.n_frames, self._done, [[*key, start] for key, start in self._open.items()]]
+
+    def restore(self, state):
+        """Go on where the runs that gave ``state`` stood."""
+        self.n_frames, done, still = state
+        self._done = [tuple(run) for run in done]
+        self._open = {(row, id_): start for row, id_, start in still}
 
 
 def plot_timeline(ids, *, rows=None, names=None, cuts=(), title=None, ax=None):
@@ -62,7 +87,28 @@ def plot_timeline(ids, *, rows=None, names=None, cuts=(), title=None, ax=None):
     -------
     matplotlib.figure.Figure
     """
-    runs = id_runs(ids, rows)
+    return plot_runs(
+        id_runs(ids, rows), len(ids), names=names, cuts=cuts, title=title, ax=ax,
+        row_title=None if rows is None else "object",
+    )  # fmt: skip
+
+
+def plot_runs(runs, n_frames, *, names=None, cuts=(), title=None, ax=None, row_title=None):
+    """Draw the runs of `id_runs` or `Runs`, see `plot_timeline`.
+
+    Parameters
+    ----------
+    runs : list of (row, id, start, stop)
+    n_frames : int
+    names, cuts, title, ax
+        As for `plot_timeline`.
+    row_title : str, optional
+        What a row is, where it is no ID; the IDs are then written on the bars.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
     order = list(dict.fromkeys(row for row, *_ in runs))
     if ax is None:
         height = 0.6 + 0.28 * max(2, len(order))
@@ -71,14 +117,14 @@ def plot_timeline(ids, *, rows=None, names=None, cuts=(), title=None, ax=None):
         y = order.index(row)
         colour = np.array(id_colour(id_)) / 255
         ax.broken_barh([(start, stop - start)], (y - 0.4, 0.8), color=colour)
-        if rows is not None and stop - start > 0.03 * len(ids):
+        if row_title and stop - start > 0.03 * n_frames:
             ink = "black" if colour @ (0.299, 0.587, 0.114) > 0.5 else "white"
             ax.text(start, y, f" {id_}", va="center", fontsize=7, color=ink)
     for cut in cuts:
         ax.axvline(cut, color="black", linewidth=0.8, linestyle=":")
     ax.set_yticks(range(len(order)), [(names or {}).get(row, str(row)) for row in order])
-    ax.set(xlim=(0, max(1, len(ids))), ylim=(max(1, len(order)) - 0.5, -0.5), xlabel="frame")
-    ax.set(ylabel="ID" if rows is None else "object", title=title or "")
+    ax.set(xlim=(0, max(1, n_frames)), ylim=(max(1, len(order)) - 0.5, -0.5), xlabel="frame")
+    ax.set(ylabel=row_title or "ID", title=title or "")
     return ax.figure
 
 

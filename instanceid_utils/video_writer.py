@@ -1,7 +1,8 @@
 """Write frames as an MP4 that browsers play.
 
-The MP4 is first written in fragments under ``<name>.partial.mp4``, which plays even if the
-process is killed, and takes its name, with its index in front, once closed.
+The MP4 is first written in fragments under ``<name>.partial-0.mp4``, which plays even if the
+process is killed. Once closed it takes its name, with its index in front. A long video can be
+cut into several such parts, each of which is whole, to go on from there in another process.
 """
 
 from __future__ import annotations
@@ -42,8 +43,8 @@ class VideoWriter:
         Quality, 0 (lossless) to 51; 20 looks like the source.
     fit : bool
         Scale frames of any other size into ``size``, with black bars. Else they are an error.
-    append : bool
-        Go on after what ``path`` already holds.
+    state : dict, optional
+        Go on after the parts of another writer, from its `cut`.
 
     Raises
     ------
@@ -61,7 +62,7 @@ class VideoWriter:
     (True, 3)
     """
 
-    def __init__(self, path, fps, size=None, *, crf=20, fit=False, append=False):
+    def __init__(self, path, fps, size=None, *, crf=20, fit=False, state=None):
         self.path = Path(path)
         if self.path.suffix.lower() != ".mp4":
             raise ValueError(f"{self.path}: expected a name that ends in .mp4")
@@ -70,19 +71,18 @@ class VideoWriter:
         self.fps = float(fps)
         self.size = None if size is None else (int(size[0]), int(size[1]))
         self.fit = fit
-        self.n_frames = 0
-        self.partial_path = self.path.with_suffix(".partial.mp4")
+        state = state or {"n_frames": 0, "starts": [], "last": None, "size": self.size}
+        self.n_frames, self._last_pts = state["n_frames"], state["last"]
+        self._starts = list(state["starts"])  # first timestamp of each part
+        if state["size"] is not None:
+            self.size = tuple(state["size"])
         self._crf = crf
         self._container = self._stream = None
-        self._append = append and self.path.exists()
-        self._base_pts = _end_pts(self.path) if self._append else 0
-        self._first_pts = self._last_pts = None
 
     def write(self, frame: np.ndarray, time: float | None = None) -> None:
         """Write one frame, uint8 RGB (H, W, 3), shown at ``time`` (seconds, increasing).
 
-        A new file starts with its first frame, whatever the time of that; what is appended
-        keeps its time, but for starting after the end of what is there.
+        The video starts with its first frame, whatever the time of that.
 
         Raises
         ------
@@ -92,36 +92,56 @@ class VideoWriter:
         import av
 
         frame = self._checked(frame)
-        if self._container is None:
-            self._open()
         picture = av.VideoFrame.from_ndarray(_even(frame), format="rgb24")
         picture = picture.reformat(
             format="yuv420p", src_colorspace="ITU601", dst_colorspace="ITU709"
         )
-        at = self.n_frames / self.fps if time is None else float(time)
-        pts = round(at / TIME_BASE) + (self._base_pts if time is None else 0)
-        if self._first_pts is None:
-            self._first_pts = self._last_pts = max(pts, self._base_pts)
-        else:
-            self._last_pts = max(pts, self._last_pts + 1)
+        pts = round((self.n_frames / self.fps if time is None else float(time)) / TIME_BASE)
+        self._last_pts = pts if self._last_pts is None else max(pts, self._last_pts + 1)
+        if self._container is None:
+            self._open()
         picture.pts, picture.time_base = self._last_pts, TIME_BASE
         self._encode(picture)
         self.n_frames += 1
 
-    def close(self) -> None:
-        """Finish the file under its final name; without a frame nothing is left behind."""
-        if self._container is None:
+    def cut(self) -> dict:
+        """End the part that is being written, and give what a writer needs to go on after it.
+
+        Returns
+        -------
+        dict
+            For ``state``, in types that JSON has. The parts stay until a writer is closed.
+        """
+        if self._container is not None:
+            try:
+                self._encode(None)
+            finally:
+                self._container.close()
+                self._container = None
+        return {"n_frames": self.n_frames, "starts": list(self._starts), "last": self._last_pts,
+                "size": self.size}
+
+    def close(self, keep_parts=False) -> None:
+        """Finish the file under its final name; without a frame nothing is left behind.
+
+        With ``keep_parts``, another writer may still go on after what is there.
+        """
+        self.cut()
+        if not self._starts:
             return
-        try:
-            self._encode(None)
-        finally:
-            self._container.close()
-            self._container = None
-        # A fragmented file starts at zero whatever the first timestamp is.
-        parts = {self.path: 0, self.partial_path: self._first_pts} if self._append else {
-            self.partial_path: 0}
+        # A fragmented file starts at zero whatever its first timestamp is.
+        parts = {self.part_path(k): start - self._starts[0] for k, start in enumerate(self._starts)}
         _join(parts, self.path, 1 / self.fps)
-        self.partial_path.unlink()
+        if not keep_parts:
+            k = 0  # one more than is known of, where a writer was killed
+            while self.part_path(k).exists():
+                self.part_path(k).unlink()
+                k += 1
+            self._starts = []
+
+    def part_path(self, number) -> Path:
+        """Return the path of a part, counted from 0."""
+        return self.path.with_suffix(f".partial-{number}.mp4")
 
     def __enter__(self):
         return self
@@ -151,16 +171,17 @@ class VideoWriter:
         name = next((name for name in ENCODERS if name in av.codecs_available), None)
         if name is None:
             raise VideoError(f"{self.path}: PyAV has no H.264 encoder ({', '.join(ENCODERS)})")
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        part = self.part_path(len(self._starts))
+        part.parent.mkdir(parents=True, exist_ok=True)
         try:
             self._container = av.open(
-                str(self.partial_path), "w", format="mp4",
+                str(part), "w", format="mp4",
                 options={"movflags": "frag_keyframe+empty_moov+default_base_moof",
                          "flush_packets": "1"},
             )
         except OSError as error:
-            reason = error.strerror
-            raise VideoError(f"{self.partial_path}: cannot be written ({reason})") from error
+            raise VideoError(f"{part}: cannot be written ({error.strerror})") from error
+        self._starts.append(self._last_pts)
         stream = self._container.add_stream(name, rate=Fraction(self.fps).limit_denominator(1001))
         stream.width, stream.height = (side + side % 2 for side in self.size)
         stream.pix_fmt = "yuv420p"
@@ -197,17 +218,6 @@ def _even(frame):
     if height % 2 or width % 2:
         return cv2.copyMakeBorder(frame, 0, height % 2, 0, width % 2, cv2.BORDER_REPLICATE)
     return np.ascontiguousarray(frame)
-
-
-def _end_pts(path) -> int:
-    import av
-
-    try:
-        with av.open(str(path)) as container:
-            stream = container.streams.video[0]
-            return round(stream.duration * stream.time_base / TIME_BASE)
-    except (av.error.FFmpegError, IndexError, TypeError) as error:
-        raise VideoError(f"{path}: not a video that can be gone on with ({error})") from error
 
 
 def _join(parts: dict, path: Path, duration: float) -> None:

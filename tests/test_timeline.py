@@ -1,5 +1,7 @@
 """Timelines: runs by hand, and bars where the runs are."""
 
+import json
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
@@ -7,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from instanceid_utils.overlay import id_colour
-from instanceid_utils.timeline import id_runs, plot_timeline, show_frames
+from instanceid_utils.timeline import Runs, id_runs, plot_timeline, show_frames
 
 
 @pytest.fixture(autouse=True)
@@ -24,6 +26,17 @@ def test_runs_hold_every_sighting_once(ids):
     for row, i, start, stop in id_runs(ids):  # no run goes on where it ends
         assert row == i and (start == 0 or i not in ids[start - 1])
         assert stop == len(ids) or i not in ids[stop]
+
+
+@given(st.lists(st.lists(st.integers(-1, 4), max_size=4), max_size=12), st.integers(0, 12))
+def test_runs_go_on_where_they_stood(ids, stop):
+    first, second = Runs(), Runs()
+    for given_ids in ids[:stop]:
+        first.add(given_ids)
+    second.restore(json.loads(json.dumps(first.state())))
+    for given_ids in ids[stop:]:
+        second.add(given_ids)
+    assert second.sorted() == id_runs(ids) and second.n_frames == len(ids)
 
 
 def test_a_lost_id_is_a_change_of_colour_in_its_row():
