@@ -13,7 +13,7 @@ from pathlib import Path
 
 from instanceid_utils.data import DavisDataset
 from instanceid_utils.extraction import extract
-from instanceid_utils.mnist import convert_manifest
+from instanceid_utils.mnist import write_mnist
 from instanceid_utils.synthetic import dataset as generated
 from instanceid_utils.weights import write_atomically
 
@@ -100,5 +100,5 @@ def ensure_mnist(data_root, output_dir):
     return make_once(
         Path(output_dir) / "02_convert_to_mnist_format",
         {"data_root": Path(data_root).resolve()},
-        lambda folder: convert_manifest(segments, folder),
+        lambda folder: write_mnist(segments, folder),
     )

@@ -1,6 +1,7 @@
 """Stages: made once, made anew when something changes, never half."""
 
 import pytest
+
 from instanceid_utils import pipeline
 
 
