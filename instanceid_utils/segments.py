@@ -6,6 +6,7 @@ segment filled with mid grey, and the mask itself in the fourth channel.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import cv2
@@ -14,6 +15,7 @@ import numpy as np
 CROP_SIZE = 64
 MARGIN = 0.1
 FILL = 128  # mid grey: no colour of its own, and 0 once pixels are scaled to [-1, 1]
+_FILL_PIXEL = np.array([FILL, FILL, FILL, 0], np.uint8).view(np.uint32)
 
 
 @dataclass(frozen=True, eq=False)
@@ -224,12 +226,17 @@ def square_boxes(boxes_tlbr, size=CROP_SIZE, margin=MARGIN):
         raise ValueError(f"size: expected a number of pixels in [1, 4096], got {size}")
     if not 0 <= margin <= 10:
         raise ValueError(f"margin: expected a number in [0, 10], got {margin}")
-    boxes = np.asarray(boxes_tlbr, np.int64).reshape(-1, 4)
-    sides = (boxes[:, 2:] - boxes[:, :2]).max(axis=1) * (1 + 2 * margin) - 1e-9
-    units = 2 ** np.floor(np.log2(np.maximum(sides / size, 1)))
-    sides = (np.ceil(sides / units) * units).astype(np.int64)
-    corners = (boxes[:, :2] + boxes[:, 2:] - sides[:, np.newaxis]) // 2
-    return np.concatenate([corners, corners + sides[:, np.newaxis]], axis=1)
+    boxes = np.asarray(boxes_tlbr, np.int64).reshape(-1, 4).tolist()
+    return np.array([_square(box, size, margin) for box in boxes], np.int64).reshape(-1, 4)
+
+
+def _square(box_tlbr, size, margin):
+    left, top, right, bottom = box_tlbr
+    side = max(right - left, bottom - top) * (1 + 2 * margin) - 1e-9
+    unit = 2 ** int(math.log2(max(side / size, 1)))
+    side = math.ceil(side / unit) * unit
+    left, top = (left + right - side) // 2, (top + bottom - side) // 2
+    return left, top, left + side, top + side
 
 
 def cut_crops(frame, segments, size=CROP_SIZE, margin=MARGIN):
@@ -265,7 +272,7 @@ def cut_crops(frame, segments, size=CROP_SIZE, margin=MARGIN):
     if len(empty):
         raise ValueError(f"segments: the mask with label {segments.labels[empty[0]]} is empty")
     crops = np.empty((len(segments), size, size, 4), np.uint8)
-    crops[:] = FILL, FILL, FILL, 0
+    crops.view(np.uint32)[:] = _FILL_PIXEL
     for i, patch in enumerate(segments.patches):
         _cut(frame, patch, segments.boxes_tlbr[i].tolist(), squares[i].tolist(), out=crops[i])
     return crops
@@ -298,7 +305,7 @@ def _cut(frame, patch, box_tlbr, square_tlbr, out):
     interpolation = cv2.INTER_AREA if side > size else cv2.INTER_LINEAR
     canvas = cv2.resize(canvas, (size, size), interpolation=interpolation)
 
-    coverage = canvas[..., 3]
+    coverage = cv2.extractChannel(canvas, 3)
     inside = coverage >= min(128, coverage.max())  # the best pixels of a hair-thin segment stay
     rgba = cv2.divide(canvas, cv2.merge([coverage] * 4), scale=255)
     cv2.copyTo(rgba, inside.view(np.uint8), out)
