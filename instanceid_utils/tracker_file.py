@@ -31,8 +31,8 @@ def save(tracker, folder):
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    numbers = [int(path.stem.split("-")[1]) for path in folder.glob("gallery-*[0-9]*")]
-    gallery = folder / f"gallery-{max(numbers, default=0) + 1}.gallery"
+    old = {int(path.stem[8:]): path for path in folder.glob("gallery-[0-9]*.bin")}
+    gallery = folder / f"gallery-{max(old, default=0) + 1}.bin"
     tracker.gallery.save(gallery)
     state = {
         "gallery": gallery.name,
@@ -44,9 +44,8 @@ def save(tracker, folder):
     }
     head = {"format": FORMAT, "version": VERSION, "sha256": _sha256(state)}
     _replace(folder / "tracker.json", json.dumps({**head, "state": state}))
-    for path in folder.glob("gallery-*"):
-        if path != gallery:
-            path.unlink()
+    for path in old.values():
+        path.unlink()
 
 
 def load(cls, folder, embedder):

