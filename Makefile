@@ -6,6 +6,8 @@ export TF_CPP_MIN_LOG_LEVEL = 3
 
 PY := .venv/bin/python
 INSTALLED := .venv/.installed
+# Figures in the notebook, and no progress bars: whether one shows depends on what is made already.
+NOTEBOOK := MPLBACKEND=module://matplotlib_inline.backend_inline TQDM_DELAY=1000000000
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run test lab notebooks bench pretrain lock clean
@@ -23,7 +25,7 @@ test: $(INSTALLED) ## ruff, unit tests, doctests, and the notebooks against thei
 	@$(PY) -m ruff check . && lint=ok || lint=FAILED; \
 	MPLBACKEND=Agg $(PY) -m pytest tests instanceid_utils --doctest-modules \
 	  && unit=ok || unit=FAILED; \
-	MPLBACKEND=module://matplotlib_inline.backend_inline $(PY) -m pytest notebooks \
+	$(NOTEBOOK) $(PY) -m pytest notebooks \
 	  --nbval --nbval-current-env --nbval-sanitize-with tests/nbval_sanitize.cfg \
 	  && course=ok || course=FAILED; \
 	echo "ruff $$lint, unit tests $$unit, notebooks $$course"; \

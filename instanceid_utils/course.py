@@ -95,7 +95,7 @@ def regenerate(notebooks) -> None:
     """Execute notebooks in place and keep what they print, show and count.
 
     What differs from run to run and says nothing is left out: time stamps, the kernel's version,
-    the identities of widgets, and stderr, which is logged.
+    the identities of widgets, progress bars, and stderr, which is logged.
 
     Raises
     ------
@@ -106,6 +106,8 @@ def regenerate(notebooks) -> None:
     from nbclient import NotebookClient
     from nbclient.exceptions import CellExecutionError
 
+    # Whether a bar shows depends on what is made already, so in the kernels none ever does.
+    os.environ["TQDM_DELAY"] = "1000000000"
     for path in _with_progress(notebooks):
         notebook = nbformat.read(path, as_version=4)
         client = NotebookClient(

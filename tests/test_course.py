@@ -13,7 +13,9 @@ folder.mkdir(parents=True, exist_ok=True)
 _ = (folder / "metrics.csv").write_text("IDF1\\n1.0\\n")
 print(pathlib.Path.cwd().name, os.environ["TF_CPP_MIN_LOG_LEVEL"])
 print("a warning", file=sys.stderr)
-print("as text")"""
+from tqdm.auto import tqdm
+for _ in tqdm(range(3)):
+    print("as text")"""
 
 
 def _write(path, *sources):
@@ -71,7 +73,7 @@ def test_regenerate_stores_counts_and_outputs_and_is_repeatable(tmp_path, caplog
     notebook = nbformat.read(path, as_version=4)
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     assert [cell.execution_count for cell in code] == [1, 2, 3]
-    assert [output.text for output in code[1].outputs] == ["notebooks 3\nas text\n"]
+    assert [output.text for output in code[1].outputs] == ["notebooks 3\n" + 3 * "as text\n"]
     assert code[2].outputs[0].data["text/plain"] == "2"
     assert "cell 3 wrote to stderr: a warning" in caplog.text
     course.regenerate([path])
