@@ -206,7 +206,7 @@ def _choose_splits(dataset, folder, sequences, test_fraction, rng):
         return {name: "train" if sequence in train else "test" for sequence, name in identities}
     names = [name for _, name in identities]
     if len(names) < 2:
-        logger.warning("there is nothing to split: %d identities", len(names))
+        logger.warning("fewer than two identities: nothing to split, all is for training")
         return dict.fromkeys(names, "train")
     rng = np.random.default_rng(0) if rng is None else rng
     return dict(zip(names, split_by_identity(names, test_fraction, rng).tolist()))

@@ -185,7 +185,8 @@ def _checked_bytes(path):
         whole = _PNG_END in data
     elif data.startswith(_JPEG):
         width, height = _jpeg_size(data)
-        whole = data.find(_JPEG_END, data.rfind(_JPEG_SCAN)) > 0 and width > 0
+        end = data.rfind(_JPEG_END)  # a thumbnail has one, too, but a scan comes after that
+        whole = width > 0 and end > 0 and data.find(_JPEG_SCAN, end) < 0
     else:
         raise ValueError(f"{path}: expected a JPEG or PNG file, its first bytes are {data[:8]!r}")
     if width * height > MAX_PIXELS:
