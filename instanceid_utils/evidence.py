@@ -146,12 +146,29 @@ def covered_share(boxes_tlbr):
     >>> covered_share(np.array([[0, 0, 4, 4], [2, 0, 6, 4], [9, 9, 10, 10]]))
     array([0.5, 0.5, 0. ])
     """
-    boxes = np.asarray(boxes_tlbr, np.float64).reshape(-1, 4)
+    boxes = np.asarray(boxes_tlbr, np.int64).reshape(-1, 4)
     area = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)
-    shared = np.empty(len(boxes))
-    for start in range(0, len(boxes), 512):  # 10,000 boxes at once would take gigabytes
-        some = boxes[start : start + 512]
-        corner = np.maximum(some[:, None, :2], boxes[None, :, :2])
-        other = np.minimum(some[:, None, 2:], boxes[None, :, 2:])
-        shared[start : start + 512] = np.clip(other - corner, 0, None).prod(axis=2).sum(axis=1)
-    return np.minimum(shared / np.maximum(area, 1) - 1, 1) if len(boxes) else area
+    own = _shared_by_pairs(boxes) if len(boxes) <= 128 else _shared_by_counting(boxes)
+    return np.minimum(own / np.maximum(area, 1) - 1, 1.0)
+
+
+def _shared_by_pairs(boxes):
+    """Area that each box shares with all boxes, itself included."""
+    shared = np.minimum(boxes[:, None, 2:], boxes[None, :, 2:])
+    shared -= np.maximum(boxes[:, None, :2], boxes[None, :, :2])
+    return (np.maximum(shared[..., 0], 0) * np.maximum(shared[..., 1], 0)).sum(axis=1)
+
+
+def _shared_by_counting(boxes):
+    """Return the same by summing up, over each box, how many boxes cover a pixel.
+
+    Thousands of boxes make millions of pairs, but only one picture.
+    """
+    left, top, right, bottom = (boxes - np.tile(boxes[:, :2].min(axis=0), 2)).T
+    count = np.zeros((bottom.max() + 1, right.max() + 1), np.int64)
+    np.add.at(count, (np.r_[top, bottom], np.r_[left, right]), 1)
+    np.add.at(count, (np.r_[top, bottom], np.r_[right, left]), -1)
+    covers = count.cumsum(0).cumsum(1)
+    total = np.zeros((covers.shape[0] + 1, covers.shape[1] + 1), np.int64)
+    total[1:, 1:] = covers.cumsum(0).cumsum(1)
+    return total[bottom, right] - total[top, right] - total[bottom, left] + total[top, left]

@@ -15,8 +15,9 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 
 import numpy as np
+from scipy.spatial import cKDTree
 
-_CHUNK = 64  # boxes compared at once: thousands in a frame must not take gigabytes
+_NEAREST = 32  # expected places looked at for each box, where there are hundreds
 
 
 def box_iou(a_tlbr, b_tlbr, buffer=0.0):
@@ -44,42 +45,34 @@ def box_iou(a_tlbr, b_tlbr, buffer=0.0):
     >>> box_iou([[0, 0, 2, 2]], [[1, 0, 3, 2], [4, 0, 6, 2]], buffer=1.0).round(2)
     array([[0.71, 0.2 ]])
     """
-    shared, area_a, area_b = _areas(a_tlbr, b_tlbr, np.asarray(buffer))
+    a, b = (np.asarray(x, np.float64).reshape(-1, 4) for x in (a_tlbr, b_tlbr))
+    return _iou(a[:, None], b[None], np.asarray(buffer))
+
+
+def _iou(a, b, buffer):
+    """Intersection over union of boxes (..., 4), grown by buffer (...), with broadcasting."""
+    shared, area_a, area_b = _areas(_grow(a, buffer), _grow(b, buffer))
     union = area_a + area_b - shared
     return np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
 
 
-def contained(a_tlbr, b_tlbr):
-    """Share of the smaller one of two boxes that lies in the other, for every pair.
-
-    Parameters
-    ----------
-    a_tlbr, b_tlbr : ndarray of shape (N, 4) and (M, 4)
-
-    Returns
-    -------
-    ndarray of shape (N, M), float64
-
-    Examples
-    --------
-    >>> contained([[0, 0, 4, 4]], [[1, 1, 2, 4], [3, 0, 7, 4]])
-    array([[1.  , 0.25]])
-    """
-    shared, area_a, area_b = _areas(a_tlbr, b_tlbr, np.asarray(0.0))
+def _contained(a, b):
+    """Share of the smaller one of two boxes that lies in the other, with broadcasting."""
+    shared, area_a, area_b = _areas(a, b)
     return shared / np.maximum(np.minimum(area_a, area_b), 1e-9)
 
 
-def _areas(a_tlbr, b_tlbr, buffer):
-    """Area shared by each pair, and the areas of both boxes, (N, M), all boxes grown."""
-    a, b = (np.asarray(x, np.float64).reshape(-1, 4) for x in (a_tlbr, b_tlbr))
-    a, b = _grow(a[:, None], buffer[..., None]), _grow(b[None], buffer[..., None])
+def _areas(a, b):
     shared = np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2])
-    area_a, area_b = (np.clip(x[..., 2:] - x[..., :2], 0, None).prod(axis=2) for x in (a, b))
-    return np.clip(shared, 0, None).prod(axis=2), area_a, area_b
+    shared, of_a, of_b = (
+        np.maximum(x[..., 0], 0) * np.maximum(x[..., 1], 0)
+        for x in (shared, a[..., 2:] - a[..., :2], b[..., 2:] - b[..., :2])
+    )
+    return shared, of_a, of_b
 
 
 def _grow(boxes, buffer):
-    room = (boxes[..., 2:] - boxes[..., :2]) * buffer
+    room = (boxes[..., 2:] - boxes[..., :2]) * buffer[..., None]
     return np.concatenate([boxes[..., :2] - room, boxes[..., 2:] + room], axis=-1)
 
 
@@ -144,18 +137,16 @@ class PlaceMemory:
         place : ndarray of shape (N, K), float64
             Overlap times trust, in [0, 1]; 0 beside an ID of -1.
         """
-        ids, boxes, age = self._expect(time)
-        buffer = self.buffer + self.spread * (age - 1)
-        k = min(k, len(ids))
-        best, place = np.zeros((len(boxes_tlbr), k), np.int64), np.zeros((len(boxes_tlbr), k))
-        for start in range(0, len(boxes_tlbr) if k else 0, _CHUNK):
-            some = slice(start, start + _CHUNK)
-            iou = box_iou(boxes_tlbr[some], boxes, buffer)
-            inside = contained(boxes_tlbr[some], boxes)
-            overlap = np.maximum(iou, (iou + inside) / 2) * self._trust(age)
-            best[some] = np.argsort(-overlap, axis=1, kind="stable")[:, :k]
-            place[some] = np.take_along_axis(overlap, best[some], axis=1)
-        return np.where(place > 0, ids[best] if k else best, -1), place
+        ids, expected, age = self._expect(time)
+        boxes = np.asarray(boxes_tlbr, np.float64).reshape(-1, 4)
+        near = _nearest(boxes, expected)
+        buffer = self.buffer + self.spread * (age[near] - 1)
+        iou = _iou(boxes[:, None], expected[near], buffer)
+        inside = _contained(boxes[:, None], expected[near])
+        place = np.maximum(iou, (iou + inside) / 2) * self._trust(age[near])
+        order = np.argsort(-place, axis=1, kind="stable")[:, :k]
+        place = np.take_along_axis(place, order, axis=1)
+        return np.where(place > 0, ids[np.take_along_axis(near, order, axis=1)], -1), place
 
     def _expect(self, time):
         ids = np.array(sorted(self._seen), np.int64)
@@ -216,6 +207,17 @@ class PlaceMemory:
             return tuple(step.tolist())
         mixed = self.inertia * np.array(last.velocity) + (1 - self.inertia) * step
         return tuple(mixed.tolist())
+
+
+def _nearest(boxes, expected):
+    """Which expected boxes to look at for each box: all, or those with the nearest centres."""
+    n, m = len(boxes), len(expected)
+    if n * m <= 256 * 256:
+        return np.broadcast_to(np.arange(m), (n, m))
+    centres = (expected[:, :2] + expected[:, 2:]) / 2
+    k = min(m, _NEAREST)
+    near = cKDTree(centres).query((boxes[:, :2] + boxes[:, 2:]) / 2, k)[1].reshape(n, k)
+    return np.sort(near, axis=1)
 
 
 def _centre(box_tlbr):
