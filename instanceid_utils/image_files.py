@@ -7,17 +7,15 @@ file that was cut short is an error instead of a half-grey picture.
 from __future__ import annotations
 
 import struct
-import zlib
 
 import cv2
 import numpy as np
 
+from instanceid_utils import _png
+
 MAX_PIXELS = 2**26  # 8192 x 8192; a larger header is refused before memory is claimed
 
-_PNG = b"\x89PNG\r\n\x1a\n"
-_PNG_END = b"IEND\xaeB`\x82"
 _JPEG, _JPEG_SCAN, _JPEG_END = b"\xff\xd8", b"\xff\xda", b"\xff\xd9"
-_GREY, _RGB, _PALETTE, _RGBA = 0, 2, 3, 6  # PNG colour types
 
 
 def read_image(path):
@@ -81,7 +79,7 @@ def write_rgba(path, image):
     filtered[:, 1:5] = rows[:, :4]
     np.subtract(rows[:, 4:], rows[:, :-4], out=filtered[:, 5:])
     with open(path, "wb") as file:
-        file.write(_encode_png(filtered, image.shape[1], 8, _RGBA))
+        file.write(_png.encode(filtered, image.shape[1], 8, _png.RGBA))
 
 
 def read_label_map(path, colour="auto"):
@@ -113,13 +111,13 @@ def read_label_map(path, colour="auto"):
     if colour not in ("auto", "palette", "rgb"):
         raise ValueError(f'colour: expected "auto", "palette" or "rgb", got {colour!r}')
     data = _checked_bytes(path)
-    if not data.startswith(_PNG):
+    if not data.startswith(_png.SIGNATURE):
         raise ValueError(f"{path}: expected a PNG label map, got JPEG, which changes the labels")
     depth, colour_type = data[24], data[25]
-    if colour_type == _PALETTE:
-        data, colour_type = _as_grey(data), _GREY
+    if colour_type == _png.PALETTE:
+        data, colour_type = _png.without_palette(data), _png.GREY
     image = _decode(path, data, cv2.IMREAD_UNCHANGED)
-    if colour_type & _RGB:
+    if colour_type & _png.RGB:
         if depth != 8:
             raise ValueError(f"{path}: expected 8 bits per channel in a colour PNG, got {depth}")
         return _labels_from_bgr(path, image, colour)
@@ -150,12 +148,14 @@ def write_label_map(path, label_map):
     low, high = label_map.min(), label_map.max()
     if low < 0 or high > 65535:
         raise ValueError(f"label_map: expected labels in [0, 65535], got {low} to {high}")
-    depth, colour_type = (8, _PALETTE) if high < 256 else (16, _GREY)
+    depth, colour_type, palette = 16, _png.GREY, b""
+    if high < 256:
+        depth, colour_type, palette = 8, _png.PALETTE, davis_palette().tobytes()
     height, width = label_map.shape
     rows = np.zeros((height, 1 + width * depth // 8), np.uint8)  # first byte: filter "none"
     rows[:, 1:] = label_map.astype(f">u{depth // 8}").view(np.uint8).reshape(height, -1)
     with open(path, "wb") as file:
-        file.write(_encode_png(rows, width, depth, colour_type))
+        file.write(_png.encode(rows, width, depth, colour_type, palette))
 
 
 def davis_palette():
@@ -180,9 +180,9 @@ def davis_palette():
 def _checked_bytes(path):
     with open(path, "rb") as file:
         data = file.read()
-    if data.startswith(_PNG) and data[12:16] == b"IHDR" and len(data) >= 33:
+    if data.startswith(_png.SIGNATURE) and data[12:16] == b"IHDR" and len(data) >= 33:
         width, height = struct.unpack(">II", data[16:24])
-        whole = _PNG_END in data
+        whole = _png.END in data
     elif data.startswith(_JPEG):
         width, height = _jpeg_size(data)
         end = data.rfind(_JPEG_END)  # a thumbnail has one, too, but a scan comes after that
@@ -221,23 +221,6 @@ def _decode(path, data, flags):
     return image
 
 
-def _as_grey(data):
-    """Drop the palette of a PNG, so that OpenCV gives the indices and not their colours."""
-    header = bytearray(data[16:29])
-    header[9] = _GREY
-    chunks, at = [_chunk(b"IHDR", bytes(header))], 33
-    while at + 8 < len(data):
-        length, kind = struct.unpack_from(">I4s", data, at)
-        if kind in (b"IDAT", b"IEND"):
-            chunks.append(data[at : at + 12 + length])
-        at += 12 + length
-    return _PNG + b"".join(chunks)
-
-
-def _chunk(kind, body):
-    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
-
-
 def _codes(rgba):
     return np.ascontiguousarray(rgba).view("<u4")[..., 0] & 0xFFFFFF  # R + 256 G + 65536 B
 
@@ -260,12 +243,3 @@ def _labels_from_bgr(path, image, colour):
         return codes.astype(np.int32)
     lengths = np.diff(starts, append=codes.size)
     return np.repeat(order[at].astype(np.uint8), lengths).reshape(codes.shape)
-
-
-def _encode_png(rows, width, depth, colour_type):
-    # Label maps and filled backgrounds are runs: coding only those is fastest, and not larger.
-    deflate = zlib.compressobj(1, zlib.DEFLATED, 15, 9, zlib.Z_RLE)
-    header = struct.pack(">IIBBBBB", width, len(rows), depth, colour_type, 0, 0, 0)
-    palette = _chunk(b"PLTE", davis_palette().tobytes()) if colour_type == _PALETTE else b""
-    pixels = _chunk(b"IDAT", deflate.compress(rows) + deflate.flush())
-    return _PNG + _chunk(b"IHDR", header) + palette + pixels + _chunk(b"IEND", b"")

@@ -148,7 +148,7 @@ def split_by_identity(identities, test_fraction, rng):
     Examples
     --------
     >>> split_by_identity(["a", "b", "a", "b"], 0.5, np.random.default_rng(0)).tolist()
-    ['train', 'test', 'train', 'test']
+    ['test', 'train', 'test', 'train']
     """
     if not 0 < test_fraction < 1:
         raise ValueError(f"test_fraction: expected a number in (0, 1), got {test_fraction}")

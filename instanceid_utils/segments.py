@@ -6,11 +6,12 @@ segment filled with mid grey, and the mask itself in the fourth channel.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
+
+from instanceid_utils._cutting import cut, square
 
 CROP_SIZE = 64
 MARGIN = 0.1
@@ -227,16 +228,7 @@ def square_boxes(boxes_tlbr, size=CROP_SIZE, margin=MARGIN):
     if not 0 <= margin <= 10:
         raise ValueError(f"margin: expected a number in [0, 10], got {margin}")
     boxes = np.asarray(boxes_tlbr, np.int64).reshape(-1, 4).tolist()
-    return np.array([_square(box, size, margin) for box in boxes], np.int64).reshape(-1, 4)
-
-
-def _square(box_tlbr, size, margin):
-    left, top, right, bottom = box_tlbr
-    side = max(right - left, bottom - top) * (1 + 2 * margin) - 1e-9
-    unit = 2 ** int(math.log2(max(side / size, 1)))
-    side = math.ceil(side / unit) * unit
-    left, top = (left + right - side) // 2, (top + bottom - side) // 2
-    return left, top, left + side, top + side
+    return np.array([square(box, size, margin) for box in boxes], np.int64).reshape(-1, 4)
 
 
 def cut_crops(frame, segments, size=CROP_SIZE, margin=MARGIN):
@@ -274,41 +266,8 @@ def cut_crops(frame, segments, size=CROP_SIZE, margin=MARGIN):
     crops = np.empty((len(segments), size, size, 4), np.uint8)
     crops.view(np.uint32)[:] = _FILL_PIXEL
     for i, patch in enumerate(segments.patches):
-        _cut(frame, patch, segments.boxes_tlbr[i].tolist(), squares[i].tolist(), out=crops[i])
+        cut(frame, patch, segments.boxes_tlbr[i].tolist(), squares[i].tolist(), out=crops[i])
     return crops
-
-
-def _cut(frame, patch, box_tlbr, square_tlbr, out):
-    left, top, right, bottom = box_tlbr
-    side, size = square_tlbr[2] - square_tlbr[0], len(out)
-    y, x = top - square_tlbr[1], left - square_tlbr[0]
-    unit = 1
-    while side >= 2 * size * unit and side % (2 * unit) == 0:
-        unit *= 2
-
-    # Outside the segment all is 0, so after shrinking: RGB = coverage * mean colour.
-    # Halving leaves out the margin: of the square only those cells that the box touches.
-    rgba = cv2.cvtColor(frame[top:bottom, left:right], cv2.COLOR_RGB2RGBA)
-    (y0, dy), (x0, dx) = divmod(y, unit), divmod(x, unit)
-    height, width = bottom - top, right - left
-    cells = np.zeros(
-        (-(-(dy + height) // unit) * unit, -(-(dx + width) // unit) * unit, 4), np.uint8
-    )
-    cv2.copyTo(rgba, patch.view(np.uint8), cells[dy : dy + height, dx : dx + width])
-    while unit > 1:
-        unit //= 2
-        side //= 2
-        half = cells.shape[1] // 2, cells.shape[0] // 2
-        cells = cv2.resize(cells, half, interpolation=cv2.INTER_AREA)
-    canvas = np.zeros((side, side, 4), np.uint8)
-    canvas[y0 : y0 + cells.shape[0], x0 : x0 + cells.shape[1]] = cells
-    interpolation = cv2.INTER_AREA if side > size else cv2.INTER_LINEAR
-    canvas = cv2.resize(canvas, (size, size), interpolation=interpolation)
-
-    coverage = cv2.extractChannel(canvas, 3)
-    inside = coverage >= min(128, coverage.max())  # the best pixels of a hair-thin segment stay
-    rgba = cv2.divide(canvas, cv2.merge([coverage] * 4), scale=255)
-    cv2.copyTo(rgba, inside.view(np.uint8), out)
 
 
 def with_background(crops, frame, segments, margin=MARGIN):
