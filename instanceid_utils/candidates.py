@@ -64,13 +64,16 @@ def gather(gallery, vectors, placed=None, *, weight=0.0, n_neighbours=5):
 
 def _distances(gallery, vectors, ids):
     """L2 distance, not squared, of each vector to each ID in its row; inf for those unknown."""
+    rows, columns = np.nonzero(ids != NO_ID)
+    wanted = ids[rows, columns]
+    order = np.argsort(wanted, kind="stable")
+    unique, start = np.unique(wanted[order], return_index=True)
     result = np.full(ids.shape, np.inf, np.float32)
-    for i in np.unique(ids[ids != NO_ID]).tolist():
+    for i, group in zip(unique.tolist(), np.split(order, start[1:])):
         if i not in gallery:
             continue
         views, mean = gallery.exemplars(i)[1], gallery.mean(i)
         views = views if mean is None else np.concatenate([views, mean[None]])
-        rows, columns = np.nonzero(ids == i)
-        between = np.linalg.norm(vectors[rows, None] - views[None], axis=2)
-        result[rows, columns] = between.min(axis=1)
+        between = np.linalg.norm(vectors[rows[group], None] - views[None], axis=2)
+        result[rows[group], columns[group]] = between.min(axis=1)
     return result
