@@ -6,7 +6,6 @@ squared, between unit vectors.
 
 from __future__ import annotations
 
-import contextlib
 import threading
 
 import numpy as np
@@ -52,7 +51,7 @@ class Gallery:
     """
 
     def __init__(self, dim, *, max_exemplars=8, policy="exemplars", momentum=0.9,
-                 min_novelty=0.05, exact_limit=20_000, n_probe=16, n_threads=1,
+                 min_novelty=0.05, exact_limit=10_000, n_probe=16, n_threads=1,
                  weights_sha256=None, threshold=None):
         self._core = GalleryCore(**checks.check_settings(
             dim, max_exemplars, policy, momentum, min_novelty, exact_limit, n_probe, n_threads
@@ -92,8 +91,7 @@ class Gallery:
         OverflowError
             If no ID up to 2**63 - 1 is left.
         """
-        with self._update() as core:
-            return core.table.new_id()
+        return self._change(0, self._core.table.new_id)
 
     def add(self, ids, vectors, *, time=None):
         """Add a view of each ID, all or none of them.
@@ -115,9 +113,8 @@ class Gallery:
         ids = checks.check_ids(ids)
         vectors = checks.check_vectors(vectors, self.dim, len(ids))
         time = None if time is None else checks.check_time(time)
-        with self._update(len(ids)) as core:
-            if len(ids):
-                core.add(ids, vectors, core.table.latest + 1 if time is None else time)
+        if len(ids):
+            self._change(len(ids), self._core.add, ids, vectors, time)
 
     def search(self, vectors, k=5):
         """Find the k nearest IDs of each vector.
@@ -166,25 +163,15 @@ class Gallery:
 
     def remove(self, ids):
         """Forget one ID or several for good."""
-        ids = checks.check_ids(np.atleast_1d(ids))
-        with self._update() as core:
-            core.remove(ids, core.known(ids))
+        self._change(0, self._core.remove, checks.check_ids(np.atleast_1d(ids)))
 
     def expire(self, before):
         """Forget the IDs last seen before this time, and return them in increasing order."""
-        before = checks.check_time(before, "before")
-        with self._update() as core:
-            ids = core.table.ids[: core.table.n_slots]
-            slots = np.flatnonzero((ids > 0) & (core.table.last_seen[: len(ids)] < before))
-            ids = ids[slots]
-            core.remove(ids, slots)
-        return np.sort(ids)
+        return self._change(0, self._core.expire, checks.check_time(before, "before"))
 
     def merge(self, keep, other):
         """Hand all that is known of `other` to `keep`; `other` is gone."""
-        pair = checks.check_ids([keep, other], "keep, other")
-        with self._update() as core:
-            core.merge(pair, core.known(pair))
+        self._change(0, self._core.merge, checks.check_ids([keep, other], "keep, other"))
 
     def split(self, id, keys):
         """Move the exemplars with these keys to a new ID, and return it.
@@ -194,17 +181,11 @@ class Gallery:
         ValueError
             If a key is not one of `exemplars(id)`, or none or all of them are chosen.
         """
-        ids = checks.check_ids([id], "id")
-        with self._update() as core:
-            slot = core.known(ids)
-            rows = core.exemplar_rows(slot)
-            return core.split(slot, rows, checks.check_keys(keys, core.index.keys[rows], id))
+        return self._change(0, self._core.split, checks.check_ids([id], "id"), keys)
 
     def shift_time(self, by):
         """Add to every time, so that a gallery can go on with a video that counts from 0."""
-        by = checks.check_time(by, "by")
-        with self._update() as core:
-            core.shift_time(by)
+        self._change(0, self._core.shift_time, checks.check_time(by, "by"))
 
     def exemplars(self, id):
         """Return keys (n,) int64 and vectors (n, D) float32 of an ID's exemplars, oldest first.
@@ -289,14 +270,15 @@ class Gallery:
         gallery._core = core
         return gallery
 
-    @contextlib.contextmanager
-    def _update(self, n=0):
+    def _change(self, n_updates, change, *args):
+        """Make a change, or be as before."""
         core = self._core
         with self._lock:
             core.index.touched.clear()
             try:
-                yield core
-                core.commit(n)
+                result = change(*args)
+                core.commit(n_updates)
+                return result
             except BaseException:  # an interrupt too must leave a whole state
                 core.rollback()
                 raise

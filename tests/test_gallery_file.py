@@ -34,10 +34,23 @@ def make_gallery(policy="exemplars"):
     return gallery
 
 
-@pytest.fixture
-def saved(tmp_path):
-    path = tmp_path / "gallery"
+@pytest.fixture(autouse=True)
+def no_waiting_for_the_disk(monkeypatch):
+    """Without fsync nothing here differs: only a power cut would show it."""
+    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
+
+
+@pytest.fixture(scope="module")
+def saved_bytes(tmp_path_factory):
+    path = tmp_path_factory.mktemp("saved") / "gallery"
     make_gallery().save(path)
+    return path.read_bytes()
+
+
+@pytest.fixture
+def saved(tmp_path, saved_bytes):
+    path = tmp_path / "gallery"
+    path.write_bytes(saved_bytes)
     return path
 
 
@@ -264,7 +277,7 @@ def put(array, where, value):
     ("rows", lambda a: put(a, (0, 1), -7)),
     ("rows", lambda a: a[:, :2]),
     ("last_seen", lambda a: put(a, 0, np.inf)),
-    ("n_seen", lambda a: put(a, 0, -1)),
+    ("n_averaged", lambda a: put(a, 0, -1)),
     ("free_rows", lambda a: put(a, 0, 3)),
     ("free_rows", lambda a: a[:0]),
     ("free_slots", lambda a: put(a, 0, 3)),
@@ -335,6 +348,18 @@ def test_a_save_that_fails_leaves_the_old_file(saved, monkeypatch):
         assert [p.name for p in saved.parent.iterdir()] == ["gallery"]
 
 
+def test_the_file_is_on_the_disk_before_it_takes_the_name(tmp_path, monkeypatch):
+    calls, replace = [], os.replace
+
+    def fsync(descriptor):
+        calls.append("folder" if os.path.isdir(f"/dev/fd/{descriptor}") else "file")
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(os, "replace", lambda *a: (calls.append("rename"), replace(*a)))
+    make_gallery().save(tmp_path / "gallery")
+    assert calls == ["file", "rename", "folder"]
+
+
 def test_only_one_saves_to_a_path_at_a_time(saved):
     import fcntl
 
@@ -378,6 +403,7 @@ from instanceid_utils.gallery import Gallery
 from instanceid_utils.store import file
 
 path, mode = sys.argv[1], sys.argv[2]
+os.fsync = lambda descriptor: None  # a kill loses nothing that was written
 DIM, N = 64, 300
 
 def make(generation):
@@ -409,6 +435,9 @@ def die_at_line(n):
     sys.settrace(trace)
 
 old, new = make(1), make(2)
+begin = time.perf_counter()
+new.save(path)
+one_save = time.perf_counter() - begin
 seen, killed = {1: 0, 2: 0}, 0
 for attempt in range(1, 1000):
     old.save(path)
@@ -423,7 +452,7 @@ for attempt in range(1, 1000):
                 old.save(path)
         os._exit(0)
     if mode == "times":
-        time.sleep(random.Random(attempt).uniform(0, 0.03))
+        time.sleep(random.Random(attempt).uniform(0, 6 * one_save))
         os.kill(child, signal.SIGKILL)
     _, status = os.waitpid(child, 0)
     killed += os.WIFSIGNALED(status)

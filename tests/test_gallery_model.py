@@ -2,6 +2,7 @@
 
 import tempfile
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -205,7 +206,7 @@ class GalleryMachine(RuleBasedStateMachine):
 
     @rule()
     def save_and_load(self):
-        with tempfile.TemporaryDirectory() as folder:
+        with tempfile.TemporaryDirectory() as folder, mock.patch("os.fsync"):
             self.gallery.save(Path(folder) / "gallery")
             self.gallery = Gallery.load(Path(folder) / "gallery")
         assert self.gallery.threshold == 0.5

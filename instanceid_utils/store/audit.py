@@ -67,7 +67,6 @@ def _audit_table(table, index):
     _must(counts.max(initial=0) <= table.most <= table.rows.shape[1], "an ID has too many vectors")
     seen = table.last_seen[used]
     _must(np.isfinite(seen) & (seen <= table.latest), "a time is not finite, or after the latest")
-    _must(table.n_seen[used] >= 1, "an ID was never seen")
 
 
 def _audit_policy(core):
@@ -75,6 +74,8 @@ def _audit_policy(core):
     rows = rows[core.table.ids[: len(rows)] > 0]
     _must((rows[:, MEAN] >= 0) == (core.policy != "exemplars"),
           f'moving averages do not go with policy "{core.policy}"')
+    averaged = core.table.n_averaged[: core.table.n_slots][core.table.ids[: core.table.n_slots] > 0]
+    _must(averaged >= (core.policy != "exemplars"), "a moving average is of nothing")
     _must((rows[:, 1:] >= 0).any(axis=1) == (core.policy != "mean"),
           f'exemplars do not go with policy "{core.policy}"')
 

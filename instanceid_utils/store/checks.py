@@ -44,9 +44,10 @@ def check_vectors(vectors, dim, n=None, name="vectors"):
     if n is not None and len(array) != n:
         raise ValueError(f"{name}: expected as many as IDs, {n}, got {len(array)}")
     squared = np.einsum("nd,nd->n", array, array)
-    low, high = 1 - 2 * UNIT_TOLERANCE, 1 + 2 * UNIT_TOLERANCE
-    if len(array) and not (squared.min() >= low and squared.max() <= high):  # NaN comes here too
-        bad = int(((squared >= low) & (squared <= high)).argmin())
+    off = squared - 1
+    # One look at all of them together first; it fails for NaN, as any comparison does.
+    if not (off @ off <= UNIT_TOLERANCE**2 or np.abs(off).max() <= 2 * UNIT_TOLERANCE):
+        bad = int((np.abs(off) <= 2 * UNIT_TOLERANCE).argmin())
         raise ValueError(
             f"{name}: expected finite vectors of length 1, "
             f"number {bad} has length {math.sqrt(squared[bad]):g}"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from instanceid_utils.store import checks
 from instanceid_utils.store.exemplars import choose_columns, thin
 from instanceid_utils.store.identity_table import IdentityTable
 from instanceid_utils.store.journal import Journal
@@ -46,28 +47,17 @@ class GalleryCore:
         return rows[self.index.keys[rows].argsort()]
 
     def add(self, ids, vectors, time):
-        """Add a view of each ID, known or new."""
-        index, table = self.index, self.table
+        """Add a view of each ID, known or new; at the next time if that is None."""
+        table = self.table
         slots = table.slots(ids.tolist())
         new = slots < 0
         if new.any():
             slots[new] = table.open(ids[new].tolist())
-        table.saw(slots, time, table.n_seen[slots] + 1)
+        table.saw(slots, table.latest + 1 if time is None else time)
         if self.policy != "mean":
-            rows = table.rows[slots][:, 1:]
-            there = np.maximum(rows, 0)
-            ages = np.where(rows < 0, 0, index.keys[there])
-            columns = choose_columns(index.vectors[there], ages, vectors, self.min_novelty)
-            stored = np.flatnonzero(columns >= 0)
-            if len(stored) == len(ids):
-                self._write(slots, columns + 1, vectors, ids)
-            else:
-                self._write(slots[stored], columns[stored] + 1, vectors[stored], ids[stored])
+            self._add_exemplars(slots, ids, vectors)
         if self.policy != "exemplars":
-            means = index.vectors[np.maximum(table.rows[slots, MEAN], 0)]
-            means = self.momentum * means + (1 - self.momentum) * vectors
-            means = np.where(new[:, None], vectors, _unit(means, otherwise=vectors))
-            self._write(slots, np.full(len(slots), MEAN), means, ids)
+            self._add_to_means(slots, ids, vectors, new)
 
     def shift_time(self, by):
         """Add to every time; `latest` follows, and is -1 again where nothing was seen."""
@@ -77,34 +67,48 @@ class GalleryCore:
         journal.write(table.last_seen, slots, times)
         journal.set(table, latest=float(table.latest + by) if len(slots) else -1.0)
 
-    def remove(self, ids, slots):
+    def remove(self, ids, slots=None):
         """Forget IDs."""
+        slots = self.known(ids) if slots is None else slots
         rows = self.table.rows[slots]
         self.index.release(rows[rows >= 0].astype(np.int64))
         self.table.close(ids.tolist(), slots)
 
-    def merge(self, pair, slots):
+    def expire(self, before):
+        """Forget the IDs last seen before a time, and return them."""
+        table = self.table
+        ids = table.ids[: table.n_slots]
+        slots = np.flatnonzero((ids > 0) & (table.last_seen[: len(ids)] < before))
+        ids = ids[slots]
+        self.remove(ids, slots)
+        return np.sort(ids)
+
+    def merge(self, pair):
         """Hand the vectors of the second ID to the first."""
-        table, vectors = self.table, self.index.vectors
+        table, vectors, slots = self.table, self.index.vectors, self.known(pair)
         rows = self.exemplar_rows(slots)
         rows = rows[thin(vectors[rows], self.max_exemplars)]
-        n_seen, last_seen = table.n_seen[slots], table.last_seen[slots].max()
+        last_seen, n_averaged = table.last_seen[slots].max(), table.n_averaged[slots]
         mean = None
         if self.policy != "exemplars":
             means = vectors[table.rows[slots, MEAN]]
-            mean = _unit(n_seen @ means, otherwise=means[0])
+            mean = _unit(n_averaged @ means, otherwise=means[0])
         self._deal(slots, [rows, rows[:0]], [mean, None])
         table.close(pair[1:].tolist(), slots[1:])
-        table.saw(slots[:1], last_seen, n_seen.sum())
+        table.saw(slots[:1], last_seen)
+        table.averaged(slots[:1], n_averaged.sum())
 
-    def split(self, slot, rows, chosen):
-        """Give the chosen ones of an ID's exemplar rows to a new ID, and return that."""
-        table = self.table
+    def split(self, ids, keys):
+        """Give the exemplars with these keys to a new ID, and return that."""
+        table, slot = self.table, self.known(ids)
+        rows = self.exemplar_rows(slot)
+        chosen = checks.check_keys(keys, self.index.keys[rows], ids[0])
         new_id = table.new_id()
         slots = np.append(slot, table.open([new_id]))
-        n_seen = int(table.n_seen[slot[0]])
-        n_moved = max(1, n_seen * int(chosen.sum()) // len(rows))
-        table.saw(slots, table.last_seen[slot[0]], [max(1, n_seen - n_moved), n_moved])
+        n, n_moved = int(table.n_averaged[slot[0]]), int(chosen.sum())
+        n_moved = max(1, n * n_moved // len(rows))
+        table.averaged(slots, [max(1, n - n_moved), n_moved])
+        table.saw(slots, table.last_seen[slot[0]])
         parts = [rows[~chosen], rows[chosen]]
         vectors = [self.index.vectors[part] for part in parts]
         self._deal(slots, parts, [_unit(v.sum(axis=0), otherwise=v[-1]) for v in vectors])
@@ -112,11 +116,20 @@ class GalleryCore:
 
     def nearest_ids(self, queries, k):
         """Return IDs (Q, k) and squared distances (Q, k) as `Gallery.search` has them."""
-        parts = [
-            self._nearest_ids(queries[first : first + _QUERIES], k)
-            for first in range(0, max(1, len(queries)), _QUERIES)
-        ]
-        return parts[0] if len(parts) == 1 else tuple(map(np.concatenate, zip(*parts)))
+        if len(queries) > _QUERIES:
+            parts = [self.nearest_ids(queries[first : first + _QUERIES], k)
+                     for first in range(0, len(queries), _QUERIES)]
+            return tuple(map(np.concatenate, zip(*parts)))
+        if not (len(queries) and self.index.n_live):
+            shape = len(queries), k
+            return np.full(shape, NOBODY), np.full(shape, np.inf, np.float32)
+        n = (k - 1) * self.table.most + 2
+        ids, squared, cut = self._look(queries, n, k)
+        while cut is not None and cut.any():
+            n *= 4
+            ids[cut], squared[cut], again = self._look(queries[cut], n, k)
+            cut[cut] = again if again is not None else False
+        return ids, squared
 
     def commit(self, n_updates):
         """Keep what was changed since the last commit, by an update of n vectors."""
@@ -134,25 +147,36 @@ class GalleryCore:
         self.journal.rollback()
         self.index.rollback()
 
-    def _nearest_ids(self, queries, k):
-        index = self.index
-        if not (len(queries) and index.n_live):
-            shape = len(queries), k
-            return np.full(shape, NOBODY), np.full(shape, np.inf, np.float32)
-        n = (k - 1) * self.table.most + 2
-        ids, squared, cut = self._look(queries, n, k)
-        while cut.any():
-            n *= 4
-            ids[cut], squared[cut], cut[cut] = self._look(queries[cut], n, k)
-        return ids, squared
-
     def _look(self, queries, n, k):
-        """Look at n vectors: IDs, squared distances, and whether a tie may have been cut off."""
-        owners, squared, reach = self.index.nearest(queries, n)
-        ids, squared = _first_distinct(owners, squared, k, self.table.most)
-        if reach is None:
-            return ids, squared, np.zeros(len(ids), bool)
-        return ids, squared, (squared[:, -1] >= reach) & (reach < np.inf)
+        """Look at n vectors: IDs, squared distances, and where a tie may have been cut off."""
+        owners, squared, error = self.index.nearest(queries, n)
+        n_found, tied = owners.shape[1], (squared[:, 1:] == squared[:, :-1]).any()
+        if self.table.most == 1 and not tied and not error and n_found > k:
+            return owners[:, :k], squared[:, :k], None
+        ids, nearest = _first_distinct(owners, squared, k)
+        if n_found == self.index.n_live:
+            return ids, nearest, None
+        reach = squared[:, -1] - error  # all that is nearer was looked at
+        return ids, nearest, (nearest[:, -1] >= reach) & (reach < np.inf)
+
+    def _add_exemplars(self, slots, ids, vectors):
+        index = self.index
+        rows = self.table.rows[slots][:, 1:]
+        ages = index.keys[rows]
+        ages[rows < 0] = 0
+        columns = choose_columns(index.vectors[rows], ages, vectors, self.min_novelty)
+        if columns.min() < 0:
+            stored = columns >= 0
+            slots, columns, vectors, ids = (a[stored] for a in (slots, columns, vectors, ids))
+        self._write(slots, columns + 1, vectors, ids)
+
+    def _add_to_means(self, slots, ids, vectors, new):
+        table = self.table
+        means = self.index.vectors[table.rows[slots, MEAN]]
+        means = self.momentum * means + (1 - self.momentum) * vectors
+        means = np.where(new[:, None], vectors, _unit(means, otherwise=vectors))
+        self._write(slots, np.full(len(slots), MEAN), means, ids)
+        table.averaged(slots, table.n_averaged[slots] + 1)
 
     def _write(self, slots, columns, vectors, ids):
         before = self.table.rows[slots, columns].astype(np.int64)
@@ -184,29 +208,20 @@ def _unit(vectors, otherwise):
     return np.where(norms > _TOO_SHORT, units, otherwise).astype(np.float32)
 
 
-def _first_distinct(ids, squared, k, most):
-    """Keep the first k different IDs of each row, in order of (distance, ID).
-
-    The squared distances come in increasing order.
-    """
-    if (squared[:, 1:] == squared[:, :-1]).any():
-        order = np.lexsort((ids, squared), axis=-1)
-        ids = np.take_along_axis(ids, order, axis=1)
-        squared = np.take_along_axis(squared, order, axis=1)
-    if most > 1:
-        by_id = ids.argsort(axis=1, kind="stable")
-        sorted_ids = np.take_along_axis(ids, by_id, axis=1)
-        first = np.ones(ids.shape, bool)
-        new = sorted_ids[:, 1:] != sorted_ids[:, :-1]
-        np.put_along_axis(first, by_id[:, 1:], new, axis=1)
-        # The first of each ID to the front, in the order they have.
-        order = (~first).argsort(axis=1, kind="stable")
-        squared = np.where(first, squared, np.inf)
-        ids = np.where(first, ids, NOBODY)
-        ids = np.take_along_axis(ids, order, axis=1)
-        squared = np.take_along_axis(squared, order, axis=1)
-    lacking = max(0, k - ids.shape[1])
-    if lacking:
-        ids = np.pad(ids, ((0, 0), (0, lacking)), constant_values=NOBODY)
-        squared = np.pad(squared, ((0, 0), (0, lacking)), constant_values=np.inf)
-    return ids[:, :k], squared[:, :k]
+def _first_distinct(ids, squared, k):
+    """Keep the first k different IDs of each row, in order of (distance, ID)."""
+    order = np.lexsort((ids, squared), axis=-1)
+    ids = np.take_along_axis(ids, order, axis=1)
+    squared = np.take_along_axis(squared, order, axis=1)
+    by_id = ids.argsort(axis=1, kind="stable")
+    sorted_ids = np.take_along_axis(ids, by_id, axis=1)
+    again = np.zeros(ids.shape, bool)
+    repeats = sorted_ids[:, 1:] == sorted_ids[:, :-1]
+    np.put_along_axis(again, by_id[:, 1:], repeats, axis=1)
+    ids, squared = np.where(again, NOBODY, ids), np.where(again, np.float32(np.inf), squared)
+    order = again.argsort(axis=1, kind="stable")[:, :k]  # the first of each ID to the front
+    lacking = (0, 0), (0, max(0, k - ids.shape[1]))
+    return (
+        np.pad(np.take_along_axis(ids, order, axis=1), lacking, constant_values=NOBODY),
+        np.pad(np.take_along_axis(squared, order, axis=1), lacking, constant_values=np.inf),
+    )

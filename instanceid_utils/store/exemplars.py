@@ -32,14 +32,14 @@ def choose_columns(kept, ages, vectors, min_novelty):
         Column to write, -1 for a vector that is not to be stored.
     """
     columns = ages.argmin(axis=1)  # the first absent one
-    present = ages > 0
-    full = present.all(axis=1)
-    if full.any():
+    full = ages.all(axis=1)
+    if ages.shape[1] > 1 and full.any():
         columns[full] = _most_redundant(kept[full], ages[full], vectors[full])
     if min_novelty > 0:
         cosines = np.einsum("ned,nd->ne", kept, vectors)
-        known = (cosines > 1 - min_novelty**2 / 2) & present  # |a - b|^2 = 2 - 2 cos
-        columns[known.any(axis=1)] = -1
+        known = cosines > 1 - min_novelty**2 / 2  # |a - b|^2 = 2 - 2 cos
+        if known.any():
+            columns[(known & (ages > 0)).any(axis=1)] = -1
     return columns
 
 
@@ -66,8 +66,6 @@ def thin(vectors, limit):
 
 def _most_redundant(kept, ages, vectors):
     """Column of the older member of the closest pair; the new vector is the youngest."""
-    if kept.shape[1] == 1:
-        return 0
     together = np.concatenate([kept, vectors[:, None]], axis=1)
     first, second = _closest_pair(together)
     ages = np.pad(ages, ((0, 0), (0, 1)), constant_values=np.iinfo(np.int64).max)

@@ -32,7 +32,7 @@ class IdentityTable:
         self.ids = np.zeros(_MIN_SLOTS, np.int64)  # 0 in a free slot
         self.rows = np.full((_MIN_SLOTS, width), -1, np.int32)
         self.last_seen = np.zeros(_MIN_SLOTS, np.float64)
-        self.n_seen = np.zeros(_MIN_SLOTS, np.int64)
+        self.n_averaged = np.zeros(_MIN_SLOTS, np.int64)
         self._journal = journal
 
     def new_id(self):
@@ -73,7 +73,7 @@ class IdentityTable:
         slots = np.array(slots, np.int64)
         journal.write(self.ids, slots, ids)
         journal.write(self.rows, slots, -1)
-        journal.write(self.n_seen, slots, 0)
+        journal.write(self.n_averaged, slots, 0)
         self._take(ids)
         return slots
 
@@ -88,11 +88,14 @@ class IdentityTable:
         journal.on_undo(self.free.__delitem__, slice(n_free, None))
         self.free.extend(slots[::-1].tolist())
 
-    def saw(self, slots, time, n_seen):
-        """Note when IDs were last seen, one time for all, and how often so far, each."""
+    def saw(self, slots, time):
+        """Note when IDs were last seen, all at one time."""
         self._journal.write(self.last_seen, slots, time)
-        self._journal.write(self.n_seen, slots, n_seen)
         self._journal.set(self, latest=max(self.latest, float(time)))
+
+    def averaged(self, slots, n):
+        """Note how many vectors went into the moving averages."""
+        self._journal.write(self.n_averaged, slots, n)
 
     def list_rows(self, slots, columns, rows):
         """List rows, or -1 for none, in columns of slots."""
@@ -121,5 +124,5 @@ class IdentityTable:
     def _reserve(self, n_slots):
         if n_slots > len(self.ids):
             capacity = n_slots + max(_MIN_SLOTS, n_slots // 8)
-            for array in (self.ids, self.rows, self.last_seen, self.n_seen):
+            for array in (self.ids, self.rows, self.last_seen, self.n_averaged):
                 array.resize((capacity, *array.shape[1:]), refcheck=False)

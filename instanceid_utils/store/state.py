@@ -43,7 +43,7 @@ def dump(core):
         "ids": table.ids[:m],
         "rows": table.rows[:m],
         "last_seen": table.last_seen[:m],
-        "n_seen": table.n_seen[:m],
+        "n_averaged": table.n_averaged[:m],
         "free_slots": np.array(table.free, np.int64),
         "taken": np.array(sorted(table.taken), np.int64),
     }
@@ -99,7 +99,7 @@ def _restore_table(table, notes, arrays):
     table.ids = _roomy(ids)
     table.rows = _roomy(_array(arrays, "rows", np.int32, (n, table.rows.shape[1])))
     table.last_seen = _roomy(_array(arrays, "last_seen", np.float64, (n,)))
-    table.n_seen = _roomy(_array(arrays, "n_seen", np.int64, (n,)))
+    table.n_averaged = _roomy(_array(arrays, "n_averaged", np.int64, (n,)))
     table.free = _array(arrays, "free_slots", np.int64, (None,)).tolist()
     table.taken = set(_array(arrays, "taken", np.int64, (None,)).tolist())
     used = np.flatnonzero(ids)

@@ -44,7 +44,7 @@ class VectorIndex:
         Threads for a search.
     """
 
-    def __init__(self, dim, journal=None, *, exact_limit=20_000, n_probe=16, n_threads=1):
+    def __init__(self, dim, journal=None, *, exact_limit=10_000, n_probe=16, n_threads=1):
         self.dim = dim
         self.n_probe = n_probe
         self.n_threads = n_threads
@@ -159,31 +159,27 @@ class VectorIndex:
             -1 where fewer were found.
         squared_distances : ndarray of shape (Q, M), float32
             In increasing order; inf beside an owner of -1.
-        reach : ndarray of shape (Q,), float32, or None
-            All rows nearer than this (squared) are there, if in the cells looked into; None if
-            there are no others.
+        error : float
+            All that are nearer than the last one found, less this (squared), are there; among
+            those in the cells looked into.
         """
         with _threads(self.n_threads):
             if self.cells.serving is None:
-                n = min(n, self.n_live)
-                rows, squared, error = self._scan(queries, n)
-                owners = self.owners[rows]
-            else:
-                n = min(n + _SPARE, self.n_live)
-                rows = self.cells.serving.search(queries, n, self.n_probe)
-                rows, squared = self._measure(queries, rows)
-                owners, error = np.where(rows < 0, NOBODY, self.owners[rows]), _HALF_ERROR
-        return owners, squared, squared[:, -1] - error if n < self.n_live else None
+                rows, squared, error = self._scan(queries, min(n, self.n_live))
+                return self.owners[rows], squared, error
+            n = min(n + _SPARE, self.n_live)
+            rows = self.cells.serving.search(queries, n, self.n_probe)
+        rows, squared = self._measure(queries, rows)
+        return np.where(rows < 0, NOBODY, self.owners[rows]), squared, _HALF_ERROR
 
     def _scan(self, queries, n):
-        found = [
-            (first, *faiss.knn(queries, part, min(n, len(part))))
-            for first, part in self.vectors.parts(self.n_rows)
-        ]
-        if len(queries) * self.n_rows < _DIRECT:
-            return found[0][2], found[0][1], 0
-        squared = np.concatenate([part for _, part, _ in found], axis=1)
-        rows = np.concatenate([part + first for first, _, part in found], axis=1)
+        parts = list(self.vectors.parts(self.n_rows))
+        found = [faiss.knn(queries, part, min(n, len(part))) for _, part in parts]
+        if len(parts) == 1 and len(queries) * self.n_rows < _DIRECT:
+            squared, rows = found[0]
+            return rows, squared, 0
+        squared = np.concatenate([squared for squared, _ in found], axis=1)
+        rows = np.concatenate([r + first for (_, r), (first, _) in zip(found, parts)], axis=1)
         order = squared.argsort(axis=1, kind="stable")[:, :n]
         return (*self._measure(queries, np.take_along_axis(rows, order, axis=1)), _BATCH_ERROR)
 
@@ -236,7 +232,9 @@ class _threads:
 
     def __enter__(self):
         self.before = faiss.omp_get_max_threads()
-        faiss.omp_set_num_threads(self.n_threads)
+        if self.before != self.n_threads:
+            faiss.omp_set_num_threads(self.n_threads)
 
     def __exit__(self, *exc_info):
-        faiss.omp_set_num_threads(self.before)
+        if self.before != self.n_threads:
+            faiss.omp_set_num_threads(self.before)
