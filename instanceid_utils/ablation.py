@@ -33,17 +33,12 @@ VARIANTS = {
     "batch-all alone": {"threshold_weight": 0.0, "loss": "batch-all"},
     "plain pooling": {"pooling": "plain"},
     "background kept": {"background": True},
-    "background kept, plain pooling": {"background": True, "pooling": "plain"},
     "no colour histogram": {"n_bins": 0},
-    "no look-alikes in a batch": {"run": 1},
     "no augmentation": {"augmentation": False},
     "crops of 32": {"crop_size": 32},
-    "crops of 48": {"crop_size": 48},
     "P 8, K 8": {"n_identities": 8, "n_instances": 8},
-    "P 32, K 2": {"n_identities": 32, "n_instances": 2},
     "32 dimensions": {"dim": 32},
     "256 dimensions": {"dim": 256},
-    "half the channels": {"widths": (16, 32, 64)},
 }
 METRICS = ("rank1", "map", "auc", "eer", "tar_at_far_1pct")
 
