@@ -116,11 +116,13 @@ class Run:
 class Trainer:
     """The moving parts of a run: network, its running average, optimiser, loss."""
 
-    def __init__(self, recipe: Recipe):
+    def __init__(self, recipe: Recipe, start=None):
         tf.keras.utils.set_random_seed(recipe.seed)
         self.recipe = recipe
-        start = {"backbone_weights": recipe.backbone_weights}
-        self.network = build_network(**recipe.architecture, **start)
+        backbone = {"backbone_weights": recipe.backbone_weights}
+        self.network = build_network(**recipe.architecture, **backbone)
+        if start is not None:
+            _copy_weights(start, self.network)
         self.averaged = build_network(**recipe.architecture)
         self.averaged.set_weights(self.network.get_weights())
         self.threshold = tf.Variable(0.8, name="threshold")
@@ -188,6 +190,16 @@ class Trainer:
         return np.mean(values, 0)
 
 
+def _copy_weights(source, target):
+    shapes = [[tuple(w.shape) for w in network.weights] for network in (source, target)]
+    if shapes[0] != shapes[1]:
+        raise ValueError(
+            "start: expected a network of the recipe's architecture; give the recipe its widths, "
+            "dim and n_bins"
+        )
+    target.set_weights(source.get_weights())
+
+
 def embed_with(network, crops, batch=256):
     """Embed crops (N, S, S, 4) with a bare network; returns (N, D) float32."""
     parts = [
@@ -196,7 +208,7 @@ def embed_with(network, crops, batch=256):
     return np.concatenate(parts)
 
 
-def train(data, validation, recipe, run_dir, *, resume=True, progress=True):
+def train(data, validation, recipe, run_dir, *, start=None, resume=True, progress=True):
     """Train a network, validating on unseen identities after every epoch.
 
     Parameters
@@ -206,6 +218,9 @@ def train(data, validation, recipe, run_dir, *, resume=True, progress=True):
     recipe : Recipe
     run_dir : path
         Holds checkpoints, the history (``history.json``) and TensorBoard logs.
+    start : tf.keras.Model, optional
+        Fine-tune from its weights, for instance ``Embedder.pretrained().network``; by default
+        they are drawn. A smaller learning rate is in place then.
     resume : bool
         Go on from the last whole epoch in ``run_dir``, if it holds one of the same recipe. The
         result is the same as that of a run without a stop.
@@ -228,7 +243,7 @@ def train(data, validation, recipe, run_dir, *, resume=True, progress=True):
         raise ValueError(f"identities in both training and validation: {shared[:5].tolist()}")
     run_dir = Path(run_dir)
     run_dir.mkdir(parents=True, exist_ok=True)
-    trainer, history = Trainer(recipe), []
+    trainer, history = Trainer(recipe, start), []
     best = build_network(**recipe.architecture)
     best.set_weights(trainer.averaged.get_weights())
     checkpoint = tf.train.Checkpoint(

@@ -164,3 +164,20 @@ def test_erasing_takes_colour_and_mask_together():
         and (out[gone][:, :3] == 128).all()
         and (out[~gone][:, 0] == 200).all()
     )
+
+
+def test_fine_tuning_starts_where_it_is_told(whole, sets, tmp_path):
+    gentle = replace(TINY, epochs=1, batches_per_epoch=1, learning_rate=1e-9)
+    tuned = train(*sets, gentle, tmp_path, start=whole.network, progress=False)
+    kept = training._validate(whole.network, sets[1])
+    assert tuned.best["map"] == pytest.approx(kept["map"], abs=0.02)
+    with pytest.raises(ValueError, match="architecture"):
+        train(*sets, replace(gentle, dim=4), tmp_path / "b", start=whole.network, progress=False)
+
+
+def test_a_keras_backbone_trains(sets, tmp_path):
+    recipe = replace(
+        TINY, epochs=1, batches_per_epoch=1, crop_size=32, backbone="MobileNetV2", n_instances=2
+    )
+    run = train(*(part.resized(32) for part in sets), recipe, tmp_path, progress=False)
+    assert np.isfinite(run.history[0]["loss"])
