@@ -106,6 +106,15 @@ class Overlay:
         """Forget the tails: a shot cut, or another video."""
         self._places.clear()
 
+    def state(self):
+        """Give all that `restore` needs, in types that JSON has."""
+        return [self._count, [[id_, list(places)] for id_, places in self._places.items()]]
+
+    def restore(self, state):
+        """Go on where the overlay that gave ``state`` stood."""
+        self._count, places = state
+        self._places = {id_: deque(map(tuple, p), maxlen=self.tail or None) for id_, p in places}
+
     def draw(self, frame, masks, ids):
         """Draw the next frame; see `draw_ids`."""
         segments = masks if isinstance(masks, Segments) else find_segments(masks)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import cv2
 import numpy as np
 import pytest
@@ -111,6 +113,15 @@ def test_tails_follow_and_fade():
     assert not drawn_by_tail(overlay, None).any(), "an object that is away has no tail"
     overlay.clear()
     assert not drawn_by_tail(overlay, 30).any()
+
+
+def test_tails_go_on_where_they_stood():
+    one, other = (Overlay(tail=10, opacity=0, outline=0, text=False) for _ in range(2))
+    for x in (20, 30, 40):
+        drawn_by_tail(one, x)
+    other.restore(json.loads(json.dumps(one.state())))
+    for x in (50, 60):
+        assert np.array_equal(drawn_by_tail(one, x), drawn_by_tail(other, x))
 
 
 def test_no_tail_across_a_gap():

@@ -87,6 +87,9 @@ class MaskReader(Mapping):
     def __getitem__(self, number):
         return self._decode(number, self._entries[number])
 
+    def __contains__(self, number):
+        return number in self._entries
+
     def __iter__(self):
         return iter(self._entries)
 

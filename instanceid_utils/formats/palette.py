@@ -11,6 +11,8 @@ import numpy as np
 from instanceid_utils.formats.base import FormatError, FrameMasks, MaskReader, files_by_number
 from instanceid_utils.image_files import read_label_map
 
+MAX_ID = 65535
+
 
 def read(path, *, frame_shape=None):
     """Read a folder of label maps; see `instanceid_utils.formats.read_masks`."""
@@ -32,3 +34,18 @@ def read(path, *, frame_shape=None):
         return FrameMasks(number, label_map, ids=ids, name=file.stem)
 
     return MaskReader(path, files, decode, names)
+
+
+def id_map(segments, ids):
+    """Give the map (H, W) of IDs, for `data.write_label_map`.
+
+    Segments without an ID, and IDs beyond what a PNG holds (65,535), are left out.
+    """
+    ids = np.asarray(ids)
+    out = np.zeros(segments.frame_shape, np.uint8 if ids.max(initial=0) < 256 else np.uint16)
+    for id_, patch, (left, top, right, bottom) in zip(
+        ids.tolist(), segments.patches, segments.boxes_tlbr.tolist()
+    ):
+        if 0 < id_ <= MAX_ID:
+            out[top:bottom, left:right][patch] = id_
+    return out
