@@ -1,0 +1,183 @@
+"""The command line: ``python -m instanceid_utils COMMAND --help``.
+
+Exit codes: 0 done, 1 something is wrong with a file or an argument's value (one line on stderr
+says what), 2 wrong usage, 130 stopped by Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+
+from instanceid_utils import __version__
+
+PROG = "python -m instanceid_utils"
+FORMATS = ("palette", "mots-png", "npz", "mots", "coco", "youtube-vis")  # of `formats.FORMATS`
+OUTPUTS = ("video", "masks", "mot", "mots", "youtube-vis", "decisions", "contact-sheet", "timeline")
+
+EXAMPLES = {
+    "track": """examples:
+  {prog} track street.mp4                       # fixed camera, built-in segmenter
+  {prog} track street.mp4 --masks results.json  # COCO, YouTube-VIS, MOTS, PNG, npz
+  {prog} track frames/ --masks masks/ --fps 24 --out tracked
+  {prog} track cam2.mp4 --masks cam2.txt --gallery known.gallery
+  {prog} track street.mp4 --resume              # after Ctrl-C""",
+    "extract": """examples:
+  {prog} extract data/generated --out segments
+  {prog} extract DAVIS --sequences soapbox dogs-jump --size 96""",
+    "convert": """examples:
+  {prog} convert segments --out mnist           # of the command extract
+  {prog} convert photos --out mnist             # photos/0/a.png, photos/1/b.png, ...""",
+    "train": """examples:
+  {prog} train segments                         # a minute or two
+  {prog} train segments --profile full --loss batch-hard --out my_weights
+  {prog} track street.mp4 --weights my_weights/weights.json""",
+    "evaluate": """examples:
+  {prog} evaluate data/generated
+  {prog} evaluate DAVIS --tracking --sequences soapbox bmx-trees""",
+    "calibrate": """examples:
+  {prog} calibrate DAVIS --out mine.json
+  {prog} track street.mp4 --calibration mine.json""",
+}
+
+
+def build_parser():
+    """Make the argument parser of all commands."""
+    parser = argparse.ArgumentParser(
+        prog=PROG, description="A lasting identity for every segmented object of a video.",
+        epilog=f"{PROG} COMMAND --help tells more, with examples.",
+    )  # fmt: skip
+    parser.add_argument("--version", action="version", version=f"instanceid_utils {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name, (add_arguments, text) in _COMMANDS.items():
+        command = commands.add_parser(
+            name, help=text, description=f"{text[0].upper()}{text[1:]}.",
+            epilog=EXAMPLES[name].format(prog=PROG),
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )  # fmt: skip
+        add_arguments(command)
+        command.add_argument("--quiet", action="store_true", help="no progress bar")
+    return parser
+
+
+def _track(parser):
+    add = parser.add_argument
+    add("video", help="video file, folder of images, stream URL or camera index")
+    add("--masks", help="masks of the video; without them, what moves before a fixed camera")
+    add("--format", choices=FORMATS, help="of the masks; told from the file by default")
+    add("--sequence", help="which video of a YouTube-VIS file, by folder name or id")
+    add("--first-number", type=int, default=0, metavar="N",
+        help="number that the masks have for the first frame of a video file (default 0)")
+    add("--segmenter", choices=("mog2", "knn", "torchvision"), default="mog2",
+        help="without masks (default mog2; torchvision needs torch and torchvision)")
+    add("--sensitivity", type=float, default=1.0, help="of mog2 and knn (default 1)")
+    add("--min-area", type=int, metavar="PIXELS", help="smallest segment (default 16)")
+    add("--min-score", type=float, help="of masks that have scores (default 0.5)")
+    add("--out", metavar="DIR", help="folder of the results (default: VIDEO's name + _tracked)")
+    add("--outputs", nargs="+", choices=OUTPUTS, default=OUTPUTS, metavar="NAME",
+        help=f"some of: {', '.join(OUTPUTS)}")
+    add("--gallery", metavar="FILE", help="go on with the IDs of this gallery, and save it there")
+    add("--weights", metavar="CARD", help="weights (.json) other than the shipped ones")
+    either = parser.add_mutually_exclusive_group().add_argument
+    either("--threshold", type=float, help="L2 distance below which an ID is taken again; "
+           "lower if IDs merge, higher if they flicker")
+    either("--calibration", metavar="FILE", help="threshold from the command calibrate")
+    add("--abstain", type=int, default=0, metavar="N",
+        help="leave ambiguous IDs open for N frames (default 0)")
+    add("--no-place-cue", action="store_true", help="go by the looks alone")
+    add("--assignment", choices=("optimal", "plain"), default="optimal",
+        help="when two segments want one ID (default optimal)")
+    add("--fps", type=float, help="frame rate of a folder of images (default 24)")
+    add("--tail", type=int, default=20, metavar="N", help="frames in a tail (default 20)")
+    add("--resume", action="store_true", help="go on where the same command was stopped")
+
+
+def _data_root(add):
+    add("data_root", help="folder in the DAVIS layout; one named 'generated' is made if missing")
+    add("--sequences", nargs="+", metavar="NAME", help="all by default")
+
+
+def _extract(parser):
+    add = parser.add_argument
+    _data_root(add)
+    add("--out", default="segments", metavar="DIR", help="default: segments")
+    add("--size", type=int, default=64, help="of a crop in pixels (default 64)")
+    add("--margin", type=float, default=0.1, help="round the segment (default 0.1)")
+    add("--min-area", type=int, default=16, metavar="PIXELS", help="default 16")
+    _split(add)
+
+
+def _convert(parser):
+    add = parser.add_argument
+    add("source", help="folder of the command extract, or with a folder of images per identity")
+    add("--out", default="mnist", metavar="DIR", help="default: mnist")
+    add("--grey-size", type=int, default=28, help="side of the grey images (default 28)")
+    add("--colour-size", type=int, default=64, help="side of the colour images (default 64)")
+    _split(add)
+
+
+def _split(add):
+    add("--test-fraction", type=float, default=0.25, help="of the identities (default 0.25)")
+    add("--seed", type=int, default=0, help="of that split (default 0)")
+
+
+def _train(parser):
+    add = parser.add_argument
+    add("segments", help="folder of the command extract")
+    add("--out", default="weights", metavar="DIR", help="default: weights")
+    add("--profile", choices=("smoke", "full"), default="smoke",
+        help="smoke: a minute or two (default); full: hours")
+    add("--loss", choices=("random", "semi-hard", "batch-hard", "batch-all", "semi-hard-sorted"),
+        default="semi-hard", help="default semi-hard")
+    add("--epochs", type=int, help="default: the profile's")
+    add("--seed", type=int, default=0)
+
+
+def _evaluate(parser):
+    add = parser.add_argument
+    _data_root(add)
+    add("--weights", metavar="CARD", help="weights (.json) other than the shipped ones")
+    add("--tracking", action="store_true",
+        help="score tracking in the regimes of the identity benchmark instead of retrieval")
+    add("--out", metavar="FILE", help="write the table there too (CSV or Markdown by its name)")
+
+
+def _calibrate(parser):
+    add = parser.add_argument
+    _data_root(add)
+    add("--weights", metavar="CARD", help="weights (.json) other than the shipped ones")
+    add("--rule", choices=("cost", "false-reuse", "eer", "far"), default="cost",
+        help="how the threshold is chosen (default cost)")
+    add("--target", type=float, help="rate for the rules false-reuse and far")
+    add("--reuse-cost", type=float, default=1.0,
+        help="how much worse an old ID for a newcomer is than the reverse (default 1)")
+    add("--out", default="calibration.json", metavar="FILE", help="default: calibration.json")
+
+
+_COMMANDS = {
+    "track": (_track, "track the objects of a video, from a file to a folder of results"),
+    "extract": (_extract, "cut the segments of a data set out as crops with a manifest"),
+    "convert": (_convert, "convert crops to files in the MNIST format"),
+    "train": (_train, "train an embedding with triplet loss on extracted segments"),
+    "evaluate": (_evaluate, "measure retrieval, or tracking, on annotated video"),
+    "calibrate": (_calibrate, "choose the threshold on one's own annotated video"),
+}
+
+
+def main(argv=None) -> int:
+    """Run a command; return its exit code."""
+    args = build_parser().parse_args(argv)
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
+    from instanceid_utils import commands
+
+    try:
+        getattr(commands, args.command)(args)
+    except KeyboardInterrupt as stop:
+        print(f"{args.command}: {stop or 'stopped'}", file=sys.stderr)
+        return 130
+    except (ValueError, OSError, ImportError, ArithmeticError) as error:
+        message = " ".join(str(error).split()) or type(error).__name__
+        print(f"{args.command}: error: {message}", file=sys.stderr)
+        return 1
+    return 0

@@ -1,0 +1,193 @@
+"""What the commands of `cli` do: each calls the functions that the notebooks call.
+
+Modules are imported where they are used, so that no command waits for more than it needs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+
+def track(args):
+    """Track a video; see `video_tracking.track_video`."""
+    from instanceid_utils.video_tracking import Interrupted, track_video
+
+    embedder = _embedder(args)
+    out = Path(args.out or f"{Path(args.video.rstrip('/')).stem}_tracked")
+    options = {"place_cue": not args.no_place_cue, "assignment": args.assignment,
+               "abstain": args.abstain, "threshold": _threshold(args, embedder)}
+    try:
+        result = track_video(
+            args.video, out, embedder=embedder, masks=args.masks, format=args.format,
+            sequence=args.sequence, first_number=args.first_number,
+            segmenter=None if args.masks else _segmenter(args), min_area=args.min_area,
+            min_score=args.min_score, gallery=args.gallery, fps=args.fps, outputs=args.outputs,
+            tail=args.tail, resume=args.resume, progress=not args.quiet, **options,
+        )  # fmt: skip
+    except Interrupted as stop:
+        raise KeyboardInterrupt(
+            f"stopped; the {stop.result.n_frames} frames in {out} are whole and marked as "
+            "partial; the same command with --resume goes on"
+        ) from stop
+    print(f"{result.n_frames} frames, {result.n_ids} IDs, {result.seconds:.1f} s")
+    for name, path in sorted(result.files.items()):
+        print(f"  {name + ':':15}{path}")
+
+
+def extract(args):
+    """Cut segments out; see `extraction.extract`."""
+    from instanceid_utils.extraction import extract
+    from instanceid_utils.pipeline import open_data
+
+    done = extract(
+        open_data(args.data_root), args.out, size=args.size, margin=args.margin,
+        min_area=args.min_area, sequences=args.sequences, test_fraction=args.test_fraction,
+        rng=np.random.default_rng(args.seed), progress=not args.quiet,
+    )  # fmt: skip
+    print(f"{done.n_crops} crops of {done.n_identities} identities from {done.n_frames} frames: "
+          f"{done.manifest}")
+
+
+def convert(args):
+    """Convert to the MNIST format; see `mnist.write_mnist`."""
+    from instanceid_utils.mnist import write_mnist
+
+    counts = write_mnist(
+        args.source, args.out, grey_size=args.grey_size, colour_size=args.colour_size,
+        test_fraction=args.test_fraction, rng=np.random.default_rng(args.seed),
+        progress=not args.quiet,
+    )  # fmt: skip
+    print(f"{counts['train']} images for training, {counts['test']} for testing: {args.out}")
+
+
+def train(args):
+    """Train, save and calibrate; see `training.train`."""
+    from instanceid_utils.calibration import calibrate
+    from instanceid_utils.segment_sets import from_manifest
+    from instanceid_utils.training import embed_with, profile, train
+    from instanceid_utils.weights import calibration_path, save_weights
+
+    changes = {"loss": args.loss, "seed": args.seed}
+    if args.epochs is not None:
+        changes["epochs"] = args.epochs
+    recipe = profile(args.profile, **changes)
+    data, held_out = (from_manifest(args.segments, split) for split in ("train", "test"))
+    for split, part in (("training", data), ("testing", held_out)):
+        if not len(part):
+            raise ValueError(f"{args.segments}: expected segments for {split}, there are none")
+    first_free = data.identities.max() + 1  # each split numbers its identities from 0
+    held_out = replace(held_out, identities=held_out.identities + first_free)
+    if data.crops.shape[1] != recipe.crop_size:
+        data, held_out = data.resized(recipe.crop_size), held_out.resized(recipe.crop_size)
+    out = Path(args.out)
+    run = train(data, held_out, recipe, out / "run", progress=not args.quiet)
+    card = out / "weights.json"
+    digest = save_weights(
+        run.network, card, {**recipe.architecture, "widths": list(recipe.widths)},
+        command=f"train --profile {args.profile} --loss {args.loss} --seed {args.seed}",
+        history=run.history,
+    )  # fmt: skip
+    calibration = calibrate(
+        embed_with(run.network, held_out.crops), held_out.identities, held_out.sequences,
+        held_out.frames, weights_sha256=digest,
+    )  # fmt: skip
+    calibration.to_json(calibration_path(card))
+    print(f"epoch {run.best['epoch']}: rank-1 {run.best['rank1']:.3f}, mAP {run.best['map']:.3f} "
+          f"on identities not trained on; threshold {calibration.threshold:.3f}: {card}")
+
+
+def evaluate(args):
+    """Print a table of retrieval or of tracking."""
+    from instanceid_utils.pipeline import open_data
+
+    embedder, dataset = _embedder(args), open_data(args.data_root)
+    table = (_tracking_table if args.tracking else _retrieval_table)(args, embedder, dataset)
+    print(table.to_string(index=False))
+    if args.out:
+        text = table.to_csv(index=False) if args.out.endswith(".csv") else _markdown(table)
+        Path(args.out).write_text(text, encoding="utf-8")
+
+
+def calibrate(args):
+    """Choose a threshold; see `calibration.calibrate_dataset`."""
+    from instanceid_utils.calibration import calibrate_dataset
+    from instanceid_utils.pipeline import open_data
+
+    found = calibrate_dataset(
+        _embedder(args), open_data(args.data_root), args.sequences, rule=args.rule,
+        target=args.target, reuse_cost=args.reuse_cost,
+    )  # fmt: skip
+    found.to_json(args.out)
+    rates = ", ".join(
+        "{} {:.3f} ({:.3f}-{:.3f})".format(name.replace("_", " "), getattr(found, name),
+                                           *found.intervals[name])
+        for name in ("false_reuse", "false_new")
+    )
+    print(f"threshold {found.threshold:.3f} from {found.n_identities} identities: {rates}; "
+          f"{args.out}")
+
+
+def _embedder(args):
+    from instanceid_utils.embedding import Embedder
+
+    return Embedder.pretrained(args.weights)
+
+
+def _threshold(args, embedder):
+    if args.calibration:
+        from instanceid_utils.calibration import Calibration
+
+        return Calibration.from_json(args.calibration).require_weights(embedder.weights_sha256)
+    if args.threshold is None and embedder.threshold is None:
+        raise ValueError(f"{args.weights}: has no calibrated threshold; give --threshold")
+    return args.threshold
+
+
+def _segmenter(args):
+    from instanceid_utils.segmenters import BackgroundSegmenter, TorchvisionSegmenter
+
+    if args.segmenter == "torchvision":
+        return TorchvisionSegmenter()
+    return BackgroundSegmenter(args.segmenter, sensitivity=args.sensitivity)
+
+
+def _retrieval_table(args, embedder, dataset):
+    import pandas as pd
+
+    from instanceid_utils.pretrain import report_table
+    from instanceid_utils.segment_sets import collect
+
+    data = collect(dataset, args.sequences, size=embedder.crop_size, margin=embedder.margin,
+                   progress=not args.quiet)
+    reports = report_table(embedder.embed_crops, {"data": data})
+    rows = [{"embedding": name.split(": ")[1], **_numbers(report)}
+            for name, report in reports.items()]
+    return pd.DataFrame(rows).round(3)
+
+
+def _numbers(report):
+    return {k: v for k, v in report.as_dict().items() if isinstance(v, float)}
+
+
+def _tracking_table(args, embedder, dataset):
+    import pandas as pd
+
+    from instanceid_utils.evaluation import IdentityScorer
+    from instanceid_utils.iou_tracker import IouTracker
+    from instanceid_utils.regimes import REGIMES, score
+    from instanceid_utils.tracking import InstanceID
+
+    rows = []
+    for regime, videos in REGIMES.items():
+        for name, make in (("InstanceID", lambda: InstanceID(embedder)), ("IoU", IouTracker)):
+            scorer = score(make, videos(dataset, sequences=args.sequences), IdentityScorer())
+            rows.append({"regime": regime, "tracker": name, **scorer.scores()})
+    return pd.DataFrame(rows).round(3)
+
+
+def _markdown(table):
+    lines = [list(table.columns), ["---"] * len(table.columns), *table.astype(str).to_numpy()]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
