@@ -125,8 +125,10 @@ def choose(ids, distances, threshold, *, discounts=None, rule="optimal", clear_m
     if not len(ids):
         return Choice(np.empty(0, np.int64), np.empty(0, "<U9"), np.empty(0))
     claimed = np.where(costs < threshold, costs, np.inf)
-    solve = _plain if rule == "plain" else _optimal
-    column = solve(ids, claimed, threshold)
+    column = _plain(ids, claimed)
+    contested = np.isfinite(claimed.min(axis=1)) & (column < 0)
+    if rule == "optimal" and contested.any():
+        column = _optimal(ids, claimed, threshold)
     return Choice(column, *_reasons(column, costs, claimed, threshold, clear_margin))
 
 
@@ -150,7 +152,7 @@ def _costs(ids, distances, discounts):
     return ids, costs
 
 
-def _plain(ids, claimed, threshold):
+def _plain(ids, claimed):
     best = claimed.argmin(axis=1)
     rows = np.arange(len(ids))
     cost, wanted = claimed[rows, best], ids[rows, best]
