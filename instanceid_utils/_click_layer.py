@@ -28,7 +28,7 @@ class ClickLayer(ipywidgets.GridBox):
     """
 
     def __init__(self, width, on_click):
-        layout = ipywidgets.Layout(width=f"{width}px", grid_area="1 / 1")
+        layout = ipywidgets.Layout(width=f"{width}px", grid_area="1 / 1", margin="0")
         self.image = ipywidgets.Image(format="jpeg", layout=layout)
         self.places, self._numbers, self._on_click = [], [], on_click
         super().__init__([self.image], layout=ipywidgets.Layout(width=f"{width}px"))

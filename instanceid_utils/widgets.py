@@ -249,7 +249,9 @@ class TrackerWidget(ipywidgets.VBox):
         self.panel.value = self._explained()
         ids = self.review.all_ids
         others = [i for i in ids if i != self.selected_id]
-        self.other.options = [(self._called(i), i) for i in others]
+        options = (("choose", None), *((self._called(i), i) for i in others))
+        if self.other.options != options:  # setting them takes the choice back
+            self.other.options, self.other.value = options, None
         self.name.value = self.review.names.get(self.selected_id, "")
         cut = ", starts a new shot" if self.frame in self.review.cuts else ""
         self._say(

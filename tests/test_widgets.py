@@ -163,6 +163,8 @@ def test_what_cannot_be_done_is_said_and_changes_nothing(widget):
     widget.buttons["Name"].click()
     assert "Click an object" in widget.status.value
     widget.select(*centre(Video(9, seen=SEEN), 0, 1))
+    widget.buttons["Merge"].click()
+    assert "choose who" in widget.status.value  # nobody is merged by default
     widget.other.value = 2
     widget.buttons["Merge"].click()
     assert "both seen in frame 0" in widget.status.value and widget.review.all_ids == [1, 2, 3]
