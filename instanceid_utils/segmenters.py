@@ -15,6 +15,7 @@ import numpy as np
 from instanceid_utils.segments import check_frame
 
 SHADOW, FOREGROUND = 127, 255  # as OpenCV's subtractors mark them
+FADING = {"mog2": 0.105, "knn": 0.19}  # learning rate times the frames until something has faded
 MOSTLY = 0.6  # of the frame: beyond it the light or the camera has changed
 
 
@@ -43,12 +44,16 @@ class BackgroundSegmenter:
     method : {"mog2", "knn"}
         Zivkovic 2004 (mixture of Gaussians) or Zivkovic and van der Heijden 2006 (nearest
         neighbours), as OpenCV has them. Both tell shadows, which are removed.
-    history : int
-        Frames until what stands still is background.
+    memory : int
+        Frames, about, for which an object that stands still is seen, and after which what an
+        object has left behind is forgotten.
     sensitivity : float
         1 is OpenCV's own threshold; higher finds more, and more noise.
     min_area : float
         Smallest object, as a fraction of the frame.
+    min_thickness : float
+        What is everywhere narrower than this part of the root of its area (a tape in the wind,
+        the edge of a wall as the camera shakes) is no object.
     split : float
         Objects that touch are parted at a neck narrower than the smaller of them by this
         fraction; 1 parts nothing.
@@ -67,15 +72,16 @@ class BackgroundSegmenter:
 
     stateful = True
 
-    def __init__(self, method="mog2", *, history=500, sensitivity=1.0, min_area=5e-4, split=0.3,
-                 warm_up=10):  # fmt: skip
+    def __init__(self, method="mog2", *, memory=150, sensitivity=1.0, min_area=5e-4,
+                 min_thickness=0.4, split=0.3, warm_up=10):  # fmt: skip
         if method not in ("mog2", "knn"):
             raise ValueError(f'method: expected "mog2" or "knn", got {method!r}')
-        if history < 1 or not sensitivity > 0 or not 0 <= min_area < 1 or not 0 < split <= 1:
-            raise ValueError("expected history >= 1, sensitivity > 0, 0 <= min_area < 1 and "
-                             f"0 < split <= 1, got {history}, {sensitivity}, {min_area}, {split}")
-        self.method, self.history, self.sensitivity = method, int(history), float(sensitivity)
-        self.min_area, self.split, self.warm_up = float(min_area), float(split), int(warm_up)
+        if memory < 1 or not sensitivity > 0 or not 0 <= min_area < 1 or not 0 < split <= 1:
+            raise ValueError("expected memory >= 1, sensitivity > 0, 0 <= min_area < 1 and "
+                             f"0 < split <= 1, got {memory}, {sensitivity}, {min_area}, {split}")
+        self.method, self.memory, self.sensitivity = method, int(memory), float(sensitivity)
+        self.min_area, self.min_thickness = float(min_area), float(min_thickness)
+        self.split, self.warm_up = float(split), int(warm_up)
         self._frame_shape = None
 
     def segment(self, frame):
@@ -94,8 +100,10 @@ class BackgroundSegmenter:
         check_frame(frame)
         if frame.shape != self._frame_shape:
             self._start(frame.shape)
-        changed = self._subtractor.apply(cv2.GaussianBlur(frame, (0, 0), 1.0))
         self._count += 1
+        # At first faster: the background is not known yet, and what was taken for it may leave.
+        rate = min(1.0, max(FADING[self.method] / self.memory, 1 / (2 * self._count)))
+        changed = self._subtractor.apply(cv2.GaussianBlur(frame, (0, 0), 1.0), learningRate=rate)
         mask = np.where(changed == FOREGROUND, np.uint8(255), np.uint8(0))
         if self._count <= self.warm_up or mask.mean() > 255 * MOSTLY:
             return np.zeros(frame.shape[:2], np.int32)
@@ -106,7 +114,7 @@ class BackgroundSegmenter:
     def _start(self, shape):
         create = {"mog2": cv2.createBackgroundSubtractorMOG2,
                   "knn": cv2.createBackgroundSubtractorKNN}[self.method]
-        self._subtractor = create(self.history, detectShadows=True)
+        self._subtractor = create(detectShadows=True)
         if self.method == "mog2":
             self._subtractor.setVarThreshold(self._subtractor.getVarThreshold() / self.sensitivity)
         else:
@@ -129,7 +137,8 @@ class BackgroundSegmenter:
                 continue
             here = slice(top, top + h), slice(left, left + w)
             for part in part_blob(blobs[here] == i, self.split):
-                if np.count_nonzero(part) >= smallest:
+                area = np.count_nonzero(part)
+                if area >= smallest and _thickness(part) >= self.min_thickness * np.sqrt(area):
                     label += 1
                     label_map[here][part] = label
         return label_map
@@ -170,6 +179,10 @@ def part_blob(blob, split):
     owner[nearest[peaks > 0]] = peaks[peaks > 0]
     parts = np.where(padded > 0, owner[nearest], 0)[1:-1, 1:-1]
     return [parts == k for k in range(1, n)]
+
+
+def _thickness(blob):
+    return 2 * cv2.distanceTransform(np.pad(blob.astype(np.uint8), 1), cv2.DIST_L2, 5).max()
 
 
 def _flooded(low, high):

@@ -77,6 +77,24 @@ def test_the_same_frames_give_the_same_masks():
     assert np.array_equal(first, second)
 
 
+@pytest.mark.parametrize("method", ["mog2", "knn"])
+def test_what_stands_still_is_seen_for_as_long_as_the_memory(method):
+    rng, disc = np.random.default_rng(0), [(80, 48, 12)]
+    segmenter = BackgroundSegmenter(method, memory=40)
+    for _ in range(250):
+        segmenter.segment(scene(rng))
+    seen = [segmenter.segment(scene(rng, discs=disc)).any() for _ in range(80)]
+    assert all(seen[:25]) and not any(seen[70:])
+
+
+def test_a_tape_in_the_wind_is_no_object():
+    segmenter = BackgroundSegmenter()
+    run(segmenter)
+    tape = scene(np.random.default_rng(3))
+    cv2.line(tape, (10, 50), (150, 60), (220, 220, 220), 3)
+    assert not segmenter.segment(tape).any()
+
+
 def dumbbell(distance, radius=12):
     blob = np.zeros((40, 100), np.uint8)
     cv2.circle(blob, (30, 20), radius, 1, -1)
@@ -104,7 +122,7 @@ def test_parting_can_be_switched_off():
     assert len(part_blob(dumbbell(22), 1)) == 1
 
 
-@pytest.mark.parametrize("options", [{"method": "gmm"}, {"history": 0}, {"sensitivity": 0},
+@pytest.mark.parametrize("options", [{"method": "gmm"}, {"memory": 0}, {"sensitivity": 0},
                                      {"min_area": 1}, {"split": 0}])
 def test_wrong_options_are_refused(options):
     with pytest.raises(ValueError, match="expected"):
