@@ -249,7 +249,7 @@ class TrackerWidget(ipywidgets.VBox):
         self.panel.value = self._explained()
         ids = self.review.all_ids
         others = [i for i in ids if i != self.selected_id]
-        options = (("choose", None), *((self._called(i), i) for i in others))
+        options = tuple((self._called(i), i) for i in others)
         if self.other.options != options:  # setting them takes the choice back
             self.other.options, self.other.value = options, None
         self.name.value = self.review.names.get(self.selected_id, "")
