@@ -117,6 +117,13 @@ def test_a_shot_cut_switches_places_off(tracker):
     assert not show(tracker, (1, PINK, 10, 10, 30, 40), shade=220).shot_cut
 
 
+def test_places_of_the_shot_before_are_forgotten(tracker):
+    show(tracker, (1, RED, 10, 10, 30, 40))
+    assert show(tracker, (2, GREEN, 90, 10, 30, 40), shade=220).shot_cut
+    update = show(tracker, (1, RED, 10, 10, 30, 40), (2, GREEN, 90, 10, 30, 40), shade=220)
+    assert update.decisions[0].place == 0 and update.decisions[1].place > 0
+
+
 def test_a_frame_of_another_size_ends_the_shot(tracker):
     show(tracker, (1, RED, 10, 10, 30, 40))
     update = show(tracker, (1, RED, 20, 20, 60, 80), size=(2 * H, 2 * W))
