@@ -21,8 +21,9 @@ class Gallery:
     """IDs and what they look like.
 
     IDs are int64 from 1; an ID that was removed is never given out again. A call that raises
-    changes nothing. All methods may be called from several threads: one lock lets each see
-    and leave a whole state.
+    changes nothing (interrupted, it has happened whole or not at all). All methods may be called
+    from several threads: one lock lets each see and leave a whole state. The same calls give the
+    same answers, also across `save` and `load`.
 
     Parameters
     ----------
@@ -36,10 +37,15 @@ class Gallery:
         Weight of the past in the moving average, in [0, 1).
     min_novelty : float
         A vector nearer (L2, not squared) to a kept exemplar of its ID is not stored.
+    exact_limit : int
+        Up to this many vectors search is exact. Beyond, it looks into the nearest cells only (and
+        may miss one neighbour in a hundred), at a cost that hardly grows any more.
+    n_probe : int or "all"
+        How many cells; "all" makes it exact again.
+    n_threads : int
+        Threads for a search; two pay from some 100,000 vectors.
     weights_sha256, threshold : optional
         Of the embedding that made the vectors; kept with the gallery.
-    n_threads : int
-        Threads for a search.
 
     Examples
     --------
@@ -51,7 +57,7 @@ class Gallery:
     """
 
     def __init__(self, dim, *, max_exemplars=8, policy="exemplars", momentum=0.9,
-                 min_novelty=0.05, exact_limit=10_000, n_probe=16, n_threads=1,
+                 min_novelty=0.05, exact_limit=10_000, n_probe=24, n_threads=1,
                  weights_sha256=None, threshold=None):
         self._core = GalleryCore(**checks.check_settings(
             dim, max_exemplars, policy, momentum, min_novelty, exact_limit, n_probe, n_threads
@@ -155,11 +161,7 @@ class Gallery:
         ids = checks.check_ids(ids)
         vectors = checks.check_vectors(vectors, self.dim)
         with self._lock:
-            rows = self._core.table.rows[self._core.known(ids)]
-            theirs = self._core.index.vectors[np.maximum(rows, 0)]
-        difference = theirs[None] - vectors[:, None, None]
-        squared = np.einsum("nmed,nmed->nme", difference, difference)
-        return np.sqrt(np.where(rows < 0, np.inf, squared).min(axis=2, initial=np.inf))
+            return np.sqrt(self._core.squared_distances(ids, vectors))
 
     def remove(self, ids):
         """Forget one ID or several for good."""
@@ -233,9 +235,10 @@ class Gallery:
         OSError, GalleryFileError
             If it cannot be written, or somebody else is writing it.
         """
+        threshold = None if self.threshold is None else float(self.threshold)
         with self._lock:
             notes, arrays = dump(self._core)
-            notes.update(weights_sha256=self.weights_sha256, threshold=self.threshold)
+            notes.update(weights_sha256=self.weights_sha256, threshold=threshold)
             write_arrays(path, notes, arrays)
 
     @classmethod

@@ -131,6 +131,14 @@ class GalleryCore:
             cut[cut] = again if again is not None else False
         return ids, squared
 
+    def squared_distances(self, ids, vectors):
+        """Return squared distances (N, M) from vectors to the nearest vector of each ID."""
+        squared = np.empty((len(vectors), len(ids)), np.float32)
+        for column, rows in enumerate(self.table.rows[self.known(ids)]):
+            difference = self.index.vectors[rows[rows >= 0]] - vectors[:, None]
+            squared[:, column] = np.einsum("ned,ned->ne", difference, difference).min(axis=1)
+        return squared
+
     def commit(self, n_updates):
         """Keep what was changed since the last commit, by an update of n vectors."""
         index, table = self.index, self.table
