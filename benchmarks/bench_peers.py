@@ -172,6 +172,7 @@ def main():
                 failures[name] = reason
             else:
                 rows[regime, name] = score(frames, *result)
+                print(f"{regime}, {name}: IDF1 {rows[regime, name]['IDF1']:.3f}", flush=True)
     videos.unlink()
     table = pd.DataFrame.from_dict(rows, orient="index")
     table.index.names = ["regime", "tracker"]
