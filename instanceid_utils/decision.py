@@ -13,7 +13,7 @@ segments want one ID, the assignment decides:
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -73,7 +73,7 @@ class Decision:
         >>> Decision(3, 7, "new", None, None, (), 0.5, None).to_json()[:36]
         '{"label": 3, "id": 7, "reason": "new'
         """
-        return json.dumps(asdict(self), allow_nan=False)
+        return json.dumps(vars(self), allow_nan=False)
 
 
 class Choice(NamedTuple):
@@ -122,8 +122,9 @@ def choose(ids, distances, threshold, *, discounts=None, rule="optimal", clear_m
     ids, costs = _costs(ids, distances, discounts)
     if rule not in RULES:
         raise ValueError(f"rule must be one of {RULES}, not {rule!r}")
-    if not len(ids):
-        return Choice(np.empty(0, np.int64), np.empty(0, "<U9"), np.empty(0))
+    if not ids.size:
+        n = len(ids)
+        return Choice(np.full(n, -1), np.full(n, "new", "<U9"), np.full(n, np.inf))
     claimed = np.where(costs < threshold, costs, np.inf)
     column = _plain(ids, claimed)
     contested = np.isfinite(claimed.min(axis=1)) & (column < 0)
@@ -271,4 +272,4 @@ def write_jsonl(stream, frame, decisions):
     Each line is a `Decision` with the frame's number (or name) in front.
     """
     for decision in decisions:
-        stream.write(json.dumps({"frame": frame, **asdict(decision)}, allow_nan=False) + "\n")
+        stream.write(json.dumps({"frame": frame, **vars(decision)}, allow_nan=False) + "\n")

@@ -71,6 +71,9 @@ def test_a_near_runner_up_makes_it_ambiguous():
 
 
 def test_no_segments():
+    choice = choose(np.empty((2, 0), int), np.empty((2, 0)), 0.5)
+    assert choice.column.tolist() == [-1, -1] and choice.reason.tolist() == ["new", "new"]
+    assert np.isinf(choice.margin).all()
     choice = choose(np.empty((0, 3), int), np.empty((0, 3)), 0.5)
     assert len(choice.column) == len(choice.reason) == len(choice.margin) == 0
 
