@@ -57,7 +57,7 @@ class Gallery:
     """
 
     def __init__(self, dim, *, max_exemplars=8, policy="exemplars", momentum=0.9,
-                 min_novelty=0.05, exact_limit=10_000, n_probe=24, n_threads=1,
+                 min_novelty=0.05, exact_limit=5_000, n_probe=24, n_threads=1,
                  weights_sha256=None, threshold=None):
         self._core = GalleryCore(**checks.check_settings(
             dim, max_exemplars, policy, momentum, min_novelty, exact_limit, n_probe, n_threads
@@ -99,7 +99,7 @@ class Gallery:
         """
         return self._change(0, self._core.table.new_id)
 
-    def add(self, ids, vectors, *, time=None):
+    def add(self, ids, vectors, *, time=None, keep=None):
         """Add a view of each ID, all or none of them.
 
         Parameters
@@ -110,17 +110,21 @@ class Gallery:
             Unit length.
         time : float, optional
             When they were seen, in any unit; the latest time so far plus 1 unless told.
+        keep : array_like of shape (N,), bool, optional
+            Which views to learn from; of the others only the time is noted. All by default.
 
         Raises
         ------
         ValueError
-            For anything else; it says what was expected and where.
+            For anything else, and for an ID that is new but has no view to keep; it says what
+            was expected and where.
         """
         ids = checks.check_ids(ids)
         vectors = checks.check_vectors(vectors, self.dim, len(ids))
         time = None if time is None else checks.check_time(time)
+        keep = None if keep is None else checks.check_keep(keep, len(ids))
         if len(ids):
-            self._change(len(ids), self._core.add, ids, vectors, time)
+            self._change(len(ids), self._core.add, ids, vectors, time, keep)
 
     def search(self, vectors, k=5):
         """Find the k nearest IDs of each vector.

@@ -162,7 +162,7 @@ class InstanceID:
         good = evidence.is_good(ids, segments.areas, border, covered)
         good &= view.choice.margin >= self.clear_margin * self.threshold
         good |= new  # an ID without a view could never be found again
-        self.gallery.add(ids[good], view.vectors[good])
+        self.gallery.add(ids, view.vectors, keep=good)
 
         if view.cut:
             self._places.forget()

@@ -60,9 +60,12 @@ class Model:
         self.used.add(self.last_new)
         return self.last_new
 
-    def add(self, ids, vectors, time):
+    def add(self, ids, vectors, time, keep=None):
         self.latest = max(self.latest, time)
-        for id, vector in zip(ids, vectors):
+        for i, (id, vector) in enumerate(zip(ids, vectors)):
+            if keep is not None and not keep[i]:
+                self.known[id]["time"] = time
+                continue
             self.age += 1
             self.used.add(id)
             new = id not in self.known
@@ -139,17 +142,23 @@ class GalleryMachine(RuleBasedStateMachine):
         known = sorted(self.model.known)
         return self.rng.choice(known, min(n, len(known)), replace=False).tolist()
 
-    @rule(n=st.integers(0, 12), n_new=st.integers(0, 25), later=st.sampled_from([None, 0, 3]))
-    def add(self, n, n_new, later):
+    @rule(n=st.integers(0, 12), n_new=st.integers(0, 25), later=st.sampled_from([None, 0, 3]),
+          all_good=st.booleans())
+    def add(self, n, n_new, later, all_good):
         ids = self.draw_ids(n)
+        n_known = len(ids)
         for _ in range(n_new):
             ids.append(self.gallery.new_id())
             assert ids[-1] == self.model.new_id()
         vectors = draw_vectors(self.rng, len(ids), self.wide)
         time = None if later is None else self.model.latest + later
-        self.gallery.add(ids, vectors, time=time)
+        keep = None
+        if not all_good:
+            keep = np.arange(len(ids)) >= n_known
+            keep |= self.rng.random(len(ids)) < 0.5
+        self.gallery.add(ids, vectors, time=time, keep=keep)
         if ids:
-            self.model.add(ids, vectors, self.model.latest + 1 if time is None else time)
+            self.model.add(ids, vectors, self.model.latest + 1 if time is None else time, keep)
 
     @rule(id=st.sampled_from([1, 2, 50, 1000, 1001, MAX_ID - 1, MAX_ID]))
     def add_own_id(self, id):
@@ -266,8 +275,8 @@ TestBoth = run(BothMachine, 10)
 def random_step(machine, rng):
     """One rule with drawn arguments: growth twice as likely, so that all stages are reached."""
     steps = [
-        lambda: machine.add(int(rng.integers(13)), int(rng.integers(26)), 3),
-        lambda: machine.add(int(rng.integers(5)), int(rng.integers(26)), None),
+        lambda: machine.add(int(rng.integers(13)), int(rng.integers(26)), 3, False),
+        lambda: machine.add(int(rng.integers(5)), int(rng.integers(26)), None, True),
         lambda: machine.search(int(rng.integers(5)), int(rng.integers(1, 7))),
         lambda: machine.remove(int(rng.integers(1, 6))),
         lambda: len(machine.model.known) > 1 and machine.merge(),

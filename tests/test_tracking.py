@@ -228,6 +228,7 @@ def test_an_occluded_sliver_does_not_teach_the_gallery(tracker):
     update = show(tracker, (1, PINK, 60, 30, 3, 30))  # little is left, and the colour is off
     assert update.ids.tolist() == [1]
     np.testing.assert_array_equal(tracker.gallery.exemplars(1)[1], views)
+    assert tracker.gallery.last_seen(1) == 5  # seen it was, and does not expire
     show(tracker, (1, PINK, 60, 30, 20, 30))
     assert len(tracker.gallery.exemplars(1)[1]) == len(views) + 1
 

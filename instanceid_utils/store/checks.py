@@ -55,6 +55,16 @@ def check_vectors(vectors, dim, n=None, name="vectors"):
     return np.ascontiguousarray(array)
 
 
+def check_keep(keep, n):
+    """Return a bool array (N,), or raise a ValueError."""
+    array = np.asarray(keep)
+    if array.shape != (n,) or (n and array.dtype != bool):
+        raise ValueError(
+            f"keep: expected bool of shape ({n},), got {array.dtype} of shape {array.shape}"
+        )
+    return array.astype(bool, copy=False)
+
+
 def check_time(time, name="time"):
     """Return a finite float, or raise a ValueError."""
     try:

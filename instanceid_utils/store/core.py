@@ -46,14 +46,20 @@ class GalleryCore:
         rows = rows[rows >= 0].astype(np.int64)
         return rows[self.index.keys[rows].argsort()]
 
-    def add(self, ids, vectors, time):
+    def add(self, ids, vectors, time, keep=None):
         """Add a view of each ID, known or new; at the next time if that is None."""
         table = self.table
         slots = table.slots(ids.tolist())
         new = slots < 0
+        if keep is not None and (new & ~keep).any():
+            raise ValueError(f"keep: ID {ids[new & ~keep][0]} is new, its view must be kept")
         if new.any():
             slots[new] = table.open(ids[new].tolist())
         table.saw(slots, table.latest + 1 if time is None else time)
+        if keep is not None:
+            slots, ids, vectors, new = slots[keep], ids[keep], vectors[keep], new[keep]
+            if not len(ids):
+                return
         if self.policy != "mean":
             self._add_exemplars(slots, ids, vectors)
         if self.policy != "exemplars":

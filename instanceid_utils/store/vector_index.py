@@ -44,7 +44,7 @@ class VectorIndex:
         Threads for a search.
     """
 
-    def __init__(self, dim, journal=None, *, exact_limit=10_000, n_probe=24, n_threads=1):
+    def __init__(self, dim, journal=None, *, exact_limit=5_000, n_probe=24, n_threads=1):
         self.dim = dim
         self.n_probe = n_probe
         self.n_threads = n_threads
