@@ -11,9 +11,11 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from pathlib import Path
 
 from instanceid_utils.gallery import Gallery
+from instanceid_utils.store.file import GalleryFileError
 
 FORMAT, VERSION = "instanceid tracker", 1
 _SETTINGS = ("threshold", "place_cue", "place_weight", "assignment", "clear_margin", "n_neighbours")
@@ -72,10 +74,23 @@ def load(cls, folder, embedder):
     """
     path = Path(folder) / "tracker.json"
     state = _read(path)
+    try:
+        return _restored(cls, path.parent, state, embedder)
+    except GalleryFileError:
+        raise  # it names the gallery's file
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+    except (KeyError, TypeError, AttributeError, IndexError) as error:
+        raise ValueError(f"{path}: its content makes no sense ({error!r})") from error
+
+
+def _restored(cls, folder, state, embedder):
+    if not re.fullmatch(r"gallery-\d+\.bin", state["gallery"]):
+        raise ValueError(f"no gallery is named {state['gallery']!r}")
     n_updates, band = state["abstain"]
     tracker = cls(
         embedder,
-        gallery=Gallery.load(path.parent / state["gallery"]),
+        gallery=Gallery.load(folder / state["gallery"]),
         abstain=n_updates,
         abstain_band=band,
         **state["settings"],

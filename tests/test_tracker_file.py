@@ -1,5 +1,6 @@
 """A save is one step: stopped anywhere in it, the old state loads or the new one."""
 
+import json
 import os
 import signal
 import subprocess
@@ -89,6 +90,25 @@ def test_a_gallery_file_that_is_missing_or_another_is_an_error(tmp_path):
     gallery.unlink()
     with pytest.raises(OSError, match="gallery-"):
         InstanceID.load(tmp_path / "a", ColourEmbedder())
+
+
+@pytest.mark.parametrize("change, message", [
+    ({"gallery": "../elsewhere/gallery-1.bin"}, "no gallery is named '../elsewhere/gallery-1.bin'"),
+    ({"gallery": 3}, "makes no sense"),
+    ({"settings": {"colour": "red"}}, "makes no sense"),
+    ({"parts": {}}, "makes no sense"),
+    ({"abstain": [1]}, "not enough values"),
+])
+def test_a_whole_file_with_strange_content_is_an_error(tmp_path, change, message):
+    InstanceID(ColourEmbedder()).save(tmp_path)
+    path = tmp_path / "tracker.json"
+    content = json.loads(path.read_text())
+    content["state"].update(change)
+    content["sha256"] = tracker_file._sha256(content["state"])
+    path.write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=message) as raised:
+        InstanceID.load(tmp_path, ColourEmbedder())
+    assert "tracker.json" in str(raised.value)
 
 
 def test_the_version_is_checked(tmp_path, monkeypatch):
