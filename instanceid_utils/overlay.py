@@ -13,7 +13,7 @@ from collections import deque
 import cv2
 import numpy as np
 
-from instanceid_utils.segments import Segments, check_frame, find_segments
+from instanceid_utils.segments import check_frame, find_segments
 
 GREY = (160, 160, 160)  # of a segment without an ID
 _FIRST = np.array(
@@ -117,7 +117,7 @@ class Overlay:
 
     def draw(self, frame, masks, ids):
         """Draw the next frame; see `draw_ids`."""
-        segments = masks if isinstance(masks, Segments) else find_segments(masks)
+        segments = find_segments(masks)
         out = draw_ids(frame, segments, ids, **self.options)
         self._count += 1
         if not self.tail:
@@ -126,7 +126,7 @@ class Overlay:
                                   segments.areas.tolist()):
             if id_ > 0 and area:
                 places = self._places.setdefault(id_, deque(maxlen=self.tail))
-                places.append((self._count, (box[0] + box[2]) / 2, (box[1] + box[3]) / 2))
+                places.append((self._count, (box[0] + box[2]) // 2, (box[1] + box[3]) // 2))
         for id_, places in list(self._places.items()):
             while places and places[0][0] <= self._count - self.tail:
                 places.popleft()
@@ -137,17 +137,17 @@ class Overlay:
         return out
 
     def _draw_tail(self, out, places, colour):
-        track = np.array(places)
-        breaks = np.flatnonzero(np.diff(track[:, 0]) > 1) + 1  # hidden: no line across the gap
-        for part in np.split(np.round(track[:, 1:]).astype(np.int32), breaks):
-            if len(part) < 2:
-                continue
-            cv2.polylines(out, [part], False, (0, 0, 0), 4, cv2.LINE_AA)
-            cv2.polylines(out, [part], False, colour, 2, cv2.LINE_AA)
+        track = np.array(places, np.int32)
+        parts = [track[:, 1:]]
+        if track[-1, 0] - track[0, 0] >= len(track):  # hidden at times: no line across a gap
+            parts = np.split(track[:, 1:], np.flatnonzero(np.diff(track[:, 0]) > 1) + 1)
+        parts = [np.ascontiguousarray(part) for part in parts if len(part) > 1]
+        cv2.polylines(out, parts, False, (0, 0, 0), 4)
+        cv2.polylines(out, parts, False, colour, 2, cv2.LINE_AA)
 
 
 def _checked(frame, masks, ids, opacity):
-    segments = masks if isinstance(masks, Segments) else find_segments(masks)
+    segments = find_segments(masks)
     check_frame(frame, segments.frame_shape)
     ids = np.asarray(ids)
     if ids.shape != (len(segments),):

@@ -60,9 +60,9 @@ def find_segments(masks):
 
     Parameters
     ----------
-    masks : ndarray
+    masks : ndarray or Segments
         Integer label map (H, W), 0 = background; or a stack of bool masks (N, H, W), which may
-        overlap and may be empty.
+        overlap and may be empty. Segments that were found already are returned as they are.
 
     Returns
     -------
@@ -82,6 +82,8 @@ def find_segments(masks):
     >>> segments.boxes_tlbr.tolist()
     [[2, 1, 3, 2], [1, 0, 3, 1]]
     """
+    if isinstance(masks, Segments):
+        return masks
     masks = np.asarray(masks)
     stack = masks.dtype == bool and masks.ndim == 3
     label_map = masks.dtype.kind in "iu" and masks.ndim == 2
