@@ -45,10 +45,10 @@ def encode_patch(patch, box_tlbr, frame_shape):
     """
     height, width = frame_shape
     left, top, right, bottom = (int(side) for side in box_tlbr)
-    columns = np.zeros((right - left, height), bool)
-    columns[:, top:bottom] = patch.T
-    changes = np.flatnonzero(np.diff(columns.ravel(), prepend=False, append=False))
-    runs = np.diff(changes + left * height, prepend=0, append=height * width).tolist()
+    pixels = np.zeros((right - left) * height + 2, bool)  # with one of background at each end
+    pixels[1:-1].reshape(-1, height)[:, top:bottom] = patch.T
+    changes = np.flatnonzero(pixels[1:] != pixels[:-1]) + left * height
+    runs = np.diff(changes, prepend=0, append=height * width).tolist()
     runs = runs[:-1] if runs[-1] == 0 else runs
     return coco_mask.frPyObjects({"size": [height, width], "counts": runs},
                                  height, width)["counts"].decode("ascii")
