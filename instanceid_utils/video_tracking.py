@@ -1,7 +1,8 @@
 """Track a video from a file to a folder of results: the whole way in one call.
 
-Three things go on at once: the next frames are decoded and their masks found, one frame is
-embedded and decided on, those before it are drawn and written. Memory holds some ten frames.
+Four things go on at once: the next frames are decoded and their masks found, one is embedded,
+the one before it is decided on, those before that are drawn and written. Memory holds some ten
+frames.
 """
 
 from __future__ import annotations
@@ -24,7 +25,6 @@ from instanceid_utils.export import OUTPUTS, TrackedFrame, TrackOutputs
 from instanceid_utils.gallery import Gallery
 from instanceid_utils.mask_feed import MaskFeed
 from instanceid_utils.regimes import final_id
-from instanceid_utils.segments import find_segments
 from instanceid_utils.tracking import InstanceID
 from instanceid_utils.video import video_info
 
@@ -187,13 +187,14 @@ class _Run:
     def go(self, stopped, bar):
         """Track to the end, or until ``stopped`` is set; return the error that ended it."""
         first = self.sink.n_frames
-        frames, writer = Ahead(self.feed.frames(start=first)), Behind(self.sink.write)
+        frames = Ahead(self.feed.frames(start=first))
+        observed, writer = Ahead(map(self._observe, frames), n=2), Behind(self.sink.write)
         error = None
         try:
-            for frame, masks in frames:
+            for frame, masks, observation in observed:
                 if stopped.is_set():
                     break
-                self._track(frame, masks)
+                self._track(frame, masks, observation)
                 while len(self.waiting) > self.delay:
                     writer.put(self.waiting.popleft())
                 bar.update(frame.index >= self.next_index)
@@ -212,6 +213,7 @@ class _Run:
             error = problem
         finally:
             bar.close()
+            observed.close()
             frames.close()
         # A frame that was written in part cannot be gone on from: the checkpoint before it can.
         if not self.finished and not writer.failed:
@@ -219,19 +221,26 @@ class _Run:
         writer.close()
         return error
 
-    def _track(self, frame, masks):
+    def _observe(self, item):
+        """Embed the segments of a frame, which changes nothing in the tracker."""
+        frame, masks = item
+        if masks is None or frame.index in self.decided:
+            return frame, masks, None
+        return frame, masks, self.tracker.observe(frame.image, masks.segments)
+
+    def _track(self, frame, masks, observation):
         if masks is None:
             self.waiting.append(TrackedFrame(frame.index, frame.time, frame.name, frame.image,
                                              None, np.zeros(0, np.int64)))
             return
         if frame.index in self.decided:
-            ids, decisions, cut = self.decided.pop(frame.index)
+            ids, decisions, cut = self.decided[frame.index]
         else:
-            update = self.tracker.update(frame.image, masks.masks)
+            update = self.tracker.decide(observation)
             ids, decisions, cut = update.ids, update.decisions, update.shot_cut
             self._relabel(update.relabelled)
         self.waiting.append(TrackedFrame(
-            frame.index, frame.time, frame.name, frame.image, find_segments(masks.masks), ids,
+            frame.index, frame.time, frame.name, frame.image, masks.segments, ids,
             decisions, masks.scores, masks.classes, cut))  # fmt: skip
 
     def _relabel(self, relabelled):

@@ -14,11 +14,12 @@ import numpy as np
 import pytest
 from moving_shapes import HEIGHT, WIDTH, HueEmbedder, Video
 
-from instanceid_utils import video_tracking
+from instanceid_utils import checkpoints, video_tracking
 from instanceid_utils._ahead import Ahead, Behind
 from instanceid_utils.data import read_label_map, write_label_map
 from instanceid_utils.formats import FormatError, read_masks
 from instanceid_utils.gallery import Gallery
+from instanceid_utils.tracking import InstanceID
 from instanceid_utils.video import VideoError, VideoWriter, read_video
 from instanceid_utils.video_tracking import Interrupted, track_video
 
@@ -164,60 +165,97 @@ def test_a_gallery_is_carried_from_video_to_video(clip, tmp_path):
     assert second.n_ids == 3 and len(Gallery.load(gallery).ids) == 3
 
 
-class StopsAt(HueEmbedder):
-    """Sends a signal to this process while frame ``n`` (from 0) is embedded."""
+class Stops(InstanceID):
+    """Sends this process a signal as soon as frame ``at`` (from 0, in this run) is decided on."""
 
-    def __init__(self, n, number=signal.SIGINT):
-        super().__init__()
-        self.n, self.number, self.n_calls = n, number, 0
+    at, number = 0, signal.SIGINT
 
-    def embed_crops(self, crops):
-        if self.n_calls == self.n:
+    def decide(self, observation):
+        update = super().decide(observation)
+        self.n_decided = getattr(self, "n_decided", 0) + 1
+        if self.n_decided == self.at + 1:
             os.kill(os.getpid(), self.number)
-        self.n_calls += 1
-        return super().embed_crops(crops)
+        return update
+
+
+@pytest.fixture
+def stop_at(monkeypatch):
+    """Return a function that tracks, is told to stop at a frame, and gives the result."""
+
+    def run(at, *args, number=signal.SIGINT, **options):
+        stops = type("StopsThere", (Stops,), {"at": at, "number": number})
+        with monkeypatch.context() as patch:
+            for module in (video_tracking, checkpoints):
+                patch.setattr(module, "InstanceID", stops)
+            try:
+                return track(*args, **options)
+            except Interrupted as stop:
+                return stop.result
+
+    return run
 
 
 @pytest.mark.parametrize("options", [{}, {"abstain": 3, "abstain_band": 0.9}, {"tail": 0}])
 @pytest.mark.parametrize("stop", [0, 5, N - 2])
-def test_interrupted_and_gone_on_with_is_as_if_never_stopped(clip, tmp_path, stop, options):
+def test_interrupted_and_gone_on_with_is_as_if_never_stopped(clip, tmp_path, stop_at, stop,
+                                                             options):
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     track(clip[0], whole, clip[1], **options)
-    with pytest.raises(Interrupted) as info:
-        track(clip[0], parts, clip[1], embedder=StopsAt(stop, signal.SIGTERM), **options)
-    result = info.value.result
-    assert not result.complete and stop + 1 - options.get("abstain", 0) <= result.n_frames <= N
+    result = stop_at(stop, clip[0], parts, clip[1], number=signal.SIGTERM, **options)
+    assert result.n_frames == max(0, stop + 1 - options.get("abstain", 0))
+    assert not result.complete
     summary = json.loads((parts / "summary.json").read_text())
     assert summary["complete"] is False and summary["n_frames"] == result.n_frames
     if result.n_frames:
         assert len(list(read_video(parts / "tracked.mp4"))) == result.n_frames
     if stop < 6:
-        with pytest.raises(Interrupted):
-            track(clip[0], parts, clip[1], embedder=StopsAt(2), resume=True, **options)
+        stop_at(2, clip[0], parts, clip[1], resume=True, **options)
     result = track(clip[0], parts, clip[1], resume=True, **options)
     assert result.complete and result.n_frames == N
     same_results(whole, parts)
     assert sorted(p.name for p in parts.iterdir()) == sorted(p.name for p in whole.iterdir())
 
 
-def test_stopped_in_the_last_frame_is_complete(clip, tmp_path):
-    assert track(clip[0], tmp_path / "out", clip[1], embedder=StopsAt(N - 1)).complete
+class Signals(HueEmbedder):
+    """Sends this process a signal while the first frame is embedded, in a thread of its own."""
+
+    def embed_crops(self, crops):
+        if not self.n_crops:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return super().embed_crops(crops)
+
+
+def test_stopped_before_anything_is_decided_is_valid_and_can_be_gone_on_with(clip, tmp_path):
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    track(clip[0], whole, clip[1])
+    with pytest.raises(Interrupted) as info:
+        track(clip[0], parts, clip[1], embedder=Signals())
+    n_frames = info.value.result.n_frames
+    assert n_frames < N and json.loads((parts / "summary.json").read_text())["complete"] is False
+    assert (parts / "tracked.mp4").exists() == (n_frames > 0)
+    track(clip[0], parts, clip[1], resume=True)
+    same_results(whole, parts)
+
+
+def test_stopped_in_the_last_frame_is_complete(clip, tmp_path, stop_at):
+    assert stop_at(N - 1, clip[0], tmp_path / "out", clip[1]).complete
 
 
 KILLED = """
 import os, signal, sys
 sys.path.insert(0, sys.argv[1])
 from moving_shapes import HueEmbedder
-from instanceid_utils.video_tracking import track_video
-class Dies(HueEmbedder):
+from instanceid_utils import video_tracking
+class Dies(video_tracking.InstanceID):
     n = 0
-    def embed_crops(self, crops):
+    def decide(self, observation):
         self.n += 1
         if self.n == int(sys.argv[5]):
             os.kill(os.getpid(), signal.SIGKILL)
-        return HueEmbedder.embed_crops(self, crops)
-track_video(sys.argv[2], sys.argv[3], embedder=Dies(), masks=sys.argv[4], checkpoint_every=4,
-            progress=False)
+        return super().decide(observation)
+video_tracking.InstanceID = Dies
+video_tracking.track_video(sys.argv[2], sys.argv[3], embedder=HueEmbedder(), masks=sys.argv[4],
+                           checkpoint_every=4, progress=False)
 """
 
 
@@ -234,22 +272,20 @@ def test_killed_and_gone_on_with_is_as_if_never_stopped(clip, tmp_path, frame):
     same_results(whole, parts)
 
 
-def test_a_segmenter_with_a_memory_sees_the_frames_again(tmp_path):
+def test_a_segmenter_with_a_memory_sees_the_frames_again(tmp_path, stop_at):
     video = Video(40, seen=((15, 99), (20, 99)))
     frames, _ = write_folder(tmp_path / "clip", video)
     track(frames, tmp_path / "whole")
-    with pytest.raises(Interrupted):
-        track(frames, tmp_path / "parts", embedder=StopsAt(12))
+    stop_at(12, frames, tmp_path / "parts")
     track(frames, tmp_path / "parts", resume=True)
     same_results(tmp_path / "whole", tmp_path / "parts")
 
 
-def test_only_the_same_run_is_gone_on_with(clip, tmp_path):
+def test_only_the_same_run_is_gone_on_with(clip, tmp_path, stop_at):
     out = tmp_path / "out"
     with pytest.raises(FileNotFoundError, match="out: holds no unfinished run"):
         track(clip[0], out, clip[1], resume=True)
-    with pytest.raises(Interrupted):
-        track(clip[0], out, clip[1], embedder=StopsAt(3))
+    stop_at(3, clip[0], out, clip[1])
     with pytest.raises(ValueError, match="had tracker {}, not {'threshold': 0.3}"):
         track(clip[0], out, clip[1], resume=True, threshold=0.3)
     run = next((out / "resume").glob("*/run.json"))

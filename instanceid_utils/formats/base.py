@@ -11,7 +11,7 @@ import numpy as np
 
 from instanceid_utils.data import natural_key
 from instanceid_utils.image_files import MAX_PIXELS
-from instanceid_utils.segments import find_segments
+from instanceid_utils.segments import Segments, find_segments
 
 MAX_SEGMENTS = 10_000  # in one frame; more is a damaged or hostile file
 
@@ -40,6 +40,8 @@ class FrameMasks:
         Track IDs that the file brings along. The tracker does not look at them.
     name : str or None
         Of the frame, such as "00012", where the file gives one.
+    segments : Segments or None
+        What `find_segments` finds in the masks, if somebody has looked already.
     """
 
     number: int
@@ -48,6 +50,7 @@ class FrameMasks:
     classes: tuple | None = None
     ids: np.ndarray | None = None
     name: str | None = None
+    segments: Segments | None = None
 
     def select(self, index):
         """Pick values that go with the segments at ``index`` (not the masks themselves)."""
@@ -56,6 +59,7 @@ class FrameMasks:
             scores=None if self.scores is None else self.scores[index],
             classes=None if self.classes is None else tuple(self.classes[i] for i in index),
             ids=None if self.ids is None else self.ids[index],
+            segments=None,
         )
 
 
@@ -134,29 +138,39 @@ def clean_masks(frame, *, min_score=MIN_SCORE, min_area=MIN_AREA, min_visible=MI
     segments = find_segments(frame.masks)
     n = len(segments)
     check_lengths(frame, n)
-    order = np.lexsort((segments.areas, np.zeros(n) if frame.scores is None else -frame.scores))
-    if frame.masks.ndim == 2:
-        order = np.arange(n)  # nothing overlaps
+    scores = np.zeros(n) if frame.scores is None else frame.scores
+    wanted = np.ones(n, bool) if frame.scores is None else scores >= min_score
+    if frame.masks.ndim == 2:  # nothing overlaps
+        return _without(frame, segments, wanted & (segments.areas >= min_area))
     free = np.ones(segments.frame_shape, bool)
     visible = {}
-    for i in order:
-        if frame.scores is not None and not frame.scores[i] >= min_score:
-            continue
+    for i in np.lexsort((segments.areas, -scores)):
         left, top, right, bottom = segments.boxes_tlbr[i]
         here = free[top:bottom, left:right]
         patch = segments.patches[i] & here
         area = np.count_nonzero(patch)
-        if area and area >= min_area and area >= min_visible * segments.areas[i]:
+        if wanted[i] and area and area >= min_area and area >= min_visible * segments.areas[i]:
             here[patch] = False
             visible[i] = patch
-    kept = np.array(sorted(visible), np.int64)
-    labels = segments.labels[kept] if frame.masks.ndim == 2 else np.arange(1, len(kept) + 1)
-    label_map = np.zeros(segments.frame_shape, np.int64 if labels.max(initial=0) >= 2**31
-                         else np.int32)
-    for i, label in zip(kept, labels):
+    label_map = np.zeros(segments.frame_shape, np.int32)
+    kept = sorted(visible)
+    for label, i in enumerate(kept, 1):
         left, top, right, bottom = segments.boxes_tlbr[i]
         label_map[top:bottom, left:right][visible[i]] = label
-    return replace(frame.select(kept), masks=label_map)
+    kept = np.array(kept, np.int64)
+    return replace(frame.select(kept), masks=label_map, segments=find_segments(label_map))
+
+
+def _without(frame, segments, keep):
+    """Return a label map without the segments that are not kept."""
+    if keep.all():
+        return replace(frame, segments=segments)
+    label_map = frame.masks.copy()
+    for i in np.flatnonzero(~keep):
+        left, top, right, bottom = segments.boxes_tlbr[i]
+        label_map[top:bottom, left:right][segments.patches[i]] = 0
+    kept = frame.select(np.flatnonzero(keep))
+    return replace(kept, masks=label_map, segments=segments.select(keep))
 
 
 def check_lengths(frame, n):
