@@ -95,6 +95,24 @@ def crop_of(frame, masks, row, size=64):
     return cut_crops(frame, find_segments(masks).select([row]), size)[0]
 
 
+def first_crops(frames, label_maps, ids):
+    """Cut out each ID where it was seen first.
+
+    Parameters
+    ----------
+    frames : sequence of ndarray (H, W, 3), uint8
+    label_maps : sequence of ndarray (H, W), integer
+    ids : sequence of ndarray (n_t,), int64
+        The IDs of each frame.
+
+    Returns
+    -------
+    dict of int to ndarray of shape (64, 64, 4), uint8
+    """
+    found = first_sightings(ids).items()
+    return {id_: crop_of(frames[t], label_maps[t], row) for id_, (t, row) in found}
+
+
 def show_decision(decision, crop, neighbour_crops, names=None):
     """Draw a segment, then its nearest IDs framed in their colours.
 

@@ -140,6 +140,21 @@ def plot_roc(curves, ax=None):
     return ax.figure
 
 
+def plot_sweep(table, threshold, ax=None):
+    """Draw what thresholds trade, from `replay.sweep`, with the one in use as a dashed line."""
+    ax = ax or plt.subplots(figsize=(7, 3.2), layout="constrained")[1]
+    for name, label, style, colour in (
+        ("false_reuse_rate", "newcomer gets an old ID", "o-", DIFFERENT),
+        ("false_new_rate", "known gets a new ID", "s-", SAME),
+        ("wrong_id_rate", "known gets another's ID", "^-", "#CC79A7"),
+    ):
+        ax.plot(table.index, table[name], style, color=colour, label=label)
+    ax.axvline(threshold, color="black", linestyle="--")
+    ax.set(xlabel="threshold (L2); dashed: the one in use", ylabel="share")
+    ax.legend()
+    return ax.figure
+
+
 def plot_map(points, crops, identities, zoom=0.45, max_thumbnails=150, ax=None):
     """Draw a 2-D map of embeddings with the crops as thumbnails, framed by identity.
 

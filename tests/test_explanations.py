@@ -7,7 +7,13 @@ import numpy as np
 import pytest
 
 from instanceid_utils.decision import Decision
-from instanceid_utils.explanations import crop_of, decision_html, sentence, show_decision
+from instanceid_utils.explanations import (
+    crop_of,
+    decision_html,
+    first_crops,
+    sentence,
+    show_decision,
+)
 
 NEAR = ((7, 0.4), (2, 0.9))
 REUSED = Decision(1, 7, "reused", 0.4, 0.0, NEAR, 0.6, 0.5)
@@ -56,3 +62,5 @@ def test_a_crop_is_that_of_the_segment_at_its_position():
     frame[masks == 9] = 10, 20, 30
     crop = crop_of(frame, masks, 1, size=16)
     assert crop.shape == (16, 16, 4) and (crop[8, 8] == (10, 20, 30, 255)).all()
+    first = first_crops([frame, frame], [np.zeros_like(masks), masks], [[], [4, 7]])
+    assert list(first) == [4, 7] and (first[7][32, 32] == (10, 20, 30, 255)).all()
