@@ -9,6 +9,7 @@ later IDs take the golden-ratio step round the hue circle. The number itself set
 from __future__ import annotations
 
 from collections import deque
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -163,14 +164,18 @@ def _tint(out, segments, i, colour, opacity, outline):
     left, top, right, bottom = segments.boxes_tlbr[i].tolist()
     patch = np.ascontiguousarray(segments.patches[i]).view(np.uint8)
     inside = out[top:bottom, left:right]
-    levels = np.arange(256)[:, np.newaxis] * (1 - opacity) + np.array(colour) * opacity
-    tinted = cv2.LUT(np.ascontiguousarray(inside), np.round(levels).astype(np.uint8)[:, np.newaxis])
-    cv2.copyTo(tinted, patch, inside)
+    cv2.copyTo(cv2.LUT(inside, _tint_table(colour, opacity)), patch, inside)
     if outline:
         contours, _ = cv2.findContours(patch, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE,
                                        offset=(left, top))
         cv2.drawContours(out, contours, -1, (0, 0, 0), outline + 2)
         cv2.drawContours(out, contours, -1, colour, outline)
+
+
+@lru_cache(256)
+def _tint_table(colour, opacity):
+    levels = np.arange(256)[:, np.newaxis] * (1 - opacity) + np.array(colour) * opacity
+    return np.round(levels).astype(np.uint8)[:, np.newaxis]
 
 
 def _write(out, text, x, y, colour):
