@@ -14,11 +14,15 @@ from pathlib import Path
 from instanceid_utils.data import DavisDataset
 from instanceid_utils.extraction import extract
 from instanceid_utils.mnist import write_mnist
+from instanceid_utils.synthetic import clips
 from instanceid_utils.synthetic import dataset as generated
+from instanceid_utils.video import image_files, read_video, video_info
+from instanceid_utils.video_writer import VideoWriter
 from instanceid_utils.weights import write_atomically
 
 logger = logging.getLogger(__name__)
 NOTE = "made_from.json"
+EXCERPT = "excerpt.mp4"
 
 
 def open_data(data_root) -> DavisDataset:
@@ -102,3 +106,52 @@ def ensure_mnist(data_root, output_dir):
         {"data_root": Path(data_root).resolve()},
         lambda folder: write_mnist(segments, folder),
     )
+
+
+def ensure_clips(output_dir):
+    """Return the folder with the generated clips of notebook 7; see `synthetic.clips`.
+
+    Parameters
+    ----------
+    output_dir : path
+        Where the notebooks leave their results.
+    """
+    return make_once(
+        Path(output_dir) / "07_your_own_video" / "clips",
+        {"version": 1},
+        clips.write_clips,
+    )
+
+
+def ensure_excerpt(source, output_dir, n_frames=None):
+    """Return the first frames of a video, as a video of its own.
+
+    Parameters
+    ----------
+    source : path-like, str or int
+        As for `video.read_video`.
+    output_dir : path
+        Where the notebooks leave their results.
+    n_frames : int, optional
+        ``source`` itself is returned unless told.
+
+    Returns
+    -------
+    path-like, str or int
+        A video file; of a folder of images, a folder of the images with the same names.
+    """
+    if n_frames is None:
+        return source
+
+    def make(folder):
+        if Path(str(source)).is_dir():
+            for file in image_files(source)[:n_frames]:
+                shutil.copy(file, folder)
+            return
+        with VideoWriter(folder / EXCERPT, video_info(source).fps) as writer:
+            for frame in read_video(source, stop=n_frames):
+                writer.write(frame.image, frame.time)
+
+    facts = {"source": Path(str(source)).resolve(), "n_frames": n_frames}
+    folder = make_once(Path(output_dir) / "07_your_own_video" / "excerpt", facts, make)
+    return folder / EXCERPT if (folder / EXCERPT).exists() else folder

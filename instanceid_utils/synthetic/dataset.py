@@ -38,6 +38,9 @@ class Plot:
         All actors are of one model and differ in details.
     returns : bool
         Actors leave for a third of the sequence and come back.
+    absences : tuple of tuple of (int, int)
+        For each actor when it is out of sight in every shot (start and end, in frames), instead
+        of ``returns``.
     travel, shake : float
         How fast actors cross the frame (frame heights per frame), how far the camera swings.
     turning : float
@@ -50,6 +53,7 @@ class Plot:
     n_occluders: int = 0
     lookalikes: bool = False
     returns: bool = False
+    absences: tuple = ()
     travel: float = 0.006
     shake: float = 0.02
     turning: float = 1.0
@@ -105,7 +109,7 @@ def _shot(cast, plot, n_frames, rng):
         )
         x = (column + rng.uniform(0.25, 0.75)) / len(cast) * WIDTH / HEIGHT
         path.place[0, 0] = x - path.place[1, 0] * n_frames / 2
-        absent = ()
+        absent = plot.absences[label - 1] if plot.absences else ()
         if plot.returns and label % 2:
             start = rng.uniform(0.25, 0.4) * n_frames
             absent = ((start, start + n_frames / 3),)
