@@ -7,21 +7,14 @@ frames are decoded when they are shown.
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from html import escape
 
-import cv2
 import ipywidgets
-import numpy as np
 
 from instanceid_utils._click_layer import ClickLayer
-from instanceid_utils.explanations import crop_of, decision_html, encode, first_sightings
-from instanceid_utils.overlay import draw_ids
+from instanceid_utils._frame_view import FrameView
 from instanceid_utils.replay import record
 from instanceid_utils.review import Review
-from instanceid_utils.segments import find_segments
-
-_MAX_CROPS = 256  # kept in memory, 16 kB each
 
 
 def tracker_widget(frames, label_maps, embedder, *, observations=None, width=640,
@@ -79,29 +72,27 @@ class TrackerWidget(ipywidgets.VBox):
     """
 
     def __init__(self, frames, label_maps, review, *, width=640, output_dir="tracked"):
-        self._frames, self._label_maps, self.review = frames, label_maps, review
-        self._width, self._output_dir = int(width), output_dir
-        self._crops = OrderedDict()
+        self.review, self._output_dir = review, output_dir
+        self._view = FrameView(frames, label_maps, review, int(width))
         self._selected = None  # position in the frame
-        self._segments = None  # of the frame shown
-        self._make_parts()
+        self._make_parts(int(width))
         super().__init__(self._arranged())
         self._show()
 
     def __repr__(self):
         return f"<TrackerWidget: {len(self.review)} frames, {len(self.review.all_ids)} IDs>"
 
-    def _make_parts(self):
+    def _make_parts(self, width):
         w, n = ipywidgets, len(self.review)
-        wide = w.Layout(width=f"{self._width}px")
-        self.frame_slider = w.IntSlider(0, 0, n - 1, description="frame", layout=wide)
+        rest = w.Layout(flex="1", width="auto")  # of the row, beside the buttons of Play
+        self.frame_slider = w.IntSlider(0, 0, n - 1, description="frame", layout=rest)
         self.play = w.Play(min=0, max=n - 1, interval=80)
         w.jslink((self.play, "value"), (self.frame_slider, "value"))
         self.threshold_slider = w.FloatSlider(
             self.review.threshold, min=0.01, max=2.0, step=0.01, description="threshold",
-            continuous_update=False, layout=wide,
+            continuous_update=False, layout=w.Layout(width=f"{width}px"),
         )  # fmt: skip
-        self.picture = ClickLayer(self._width, self._select_row)
+        self.picture = ClickLayer(width, self._select_row)
         self.panel, self.status = w.HTML(), w.HTML()
         self.other = w.Dropdown(description="is also", layout=w.Layout(width="200px"))
         self.name = w.Text(description="name", layout=w.Layout(width="200px"))
@@ -128,10 +119,10 @@ class TrackerWidget(ipywidgets.VBox):
         return button
 
     def _arranged(self):
-        b = self.buttons
+        b, row = self.buttons, ipywidgets.Layout(width=self.picture.layout.width)
         by_hand = [self.other, b["Merge"], self.name, b["Name"], b["Undo"], b["Save"]]
         return [
-            ipywidgets.HBox([self.play, self.frame_slider]), self.threshold_slider,
+            ipywidgets.HBox([self.play, self.frame_slider], layout=row), self.threshold_slider,
             self.picture, self.panel, ipywidgets.HBox(by_hand), self.status,
         ]  # fmt: skip
 
@@ -163,13 +154,7 @@ class TrackerWidget(ipywidgets.VBox):
         decision.Decision or None
             Why it got its ID; None where there is no segment, and nothing is selected then.
         """
-        there = [
-            (self._segments.areas[row], row)
-            for row, (left, top, right, bottom) in enumerate(self._segments.boxes_tlbr.tolist())
-            if left <= x < right and top <= y < bottom
-            and self._segments.patches[row][int(y) - top, int(x) - left]
-        ]  # fmt: skip
-        return self._select_row(min(there)[1] if there else None)
+        return self._select_row(self._view.row_at(x, y))
 
     def merge(self, keep, other):
         """Make two IDs one; see `review.Review.merge`."""
@@ -233,20 +218,14 @@ class TrackerWidget(ipywidgets.VBox):
     def _show(self):
         """Bring every part of the page up to date."""
         self._id_shown = self.selected_id
-        frame = self._frames[self.frame]
-        self._segments = find_segments(self._label_maps[self.frame])
-        drawn = draw_ids(frame, self._segments, self.ids, names=self.review.names)
-        if self._selected is not None:
-            _mark(drawn, self._segments, self._selected)
-        scale = self._width / drawn.shape[1]
-        size = self._width, max(1, round(scale * drawn.shape[0]))
-        shrink = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-        self.picture.show(
-            encode(cv2.resize(drawn, size, interpolation=shrink), ".jpg"),
-            np.round(self._segments.boxes_tlbr * scale).astype(int),
-            [self._called(i) for i in self.ids.tolist()],
+        self._view.turn_to(self.frame)
+        names = [self._called(i) for i in self.ids.tolist()]
+        self.picture.show(*self._view.picture(self._selected), names)
+        self.panel.value = (
+            "Click an object to see why it got its ID."
+            if self._selected is None
+            else self._view.explained(self._selected)
         )
-        self.panel.value = self._explained()
         ids = self.review.all_ids
         others = [i for i in ids if i != self.selected_id]
         options = tuple((self._called(i), i) for i in others)
@@ -261,32 +240,3 @@ class TrackerWidget(ipywidgets.VBox):
 
     def _say(self, text):
         self.status.value = escape(text)
-
-    def _explained(self):
-        if self._selected is None:
-            return "Click an object to see why it got its ID."
-        decision = self.review.decision(self.frame, self._selected)
-        first = first_sightings(self.review.ids)
-        known = {i: self._crop(*first[i]) for i, _ in decision.neighbours if i in first}
-        crop = self._crop(self.frame, self._selected)
-        return decision_html(decision, crop, known, self.review.names)
-
-    def _crop(self, frame, row):
-        """Cut the crop of a segment, or find it among the last ones."""
-        key = frame, row
-        if key not in self._crops:
-            self._crops[key] = crop_of(self._frames[frame], self._label_maps[frame], row)
-        self._crops.move_to_end(key)
-        while len(self._crops) > _MAX_CROPS:
-            self._crops.popitem(last=False)
-        return self._crops[key]
-
-
-def _mark(picture, segments, row):
-    """Draw a white outline round a segment."""
-    left, top = segments.boxes_tlbr[row, :2].tolist()
-    patch = segments.patches[row].astype(np.uint8)
-    contours, _ = cv2.findContours(
-        patch, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE, offset=(left, top)
-    )
-    cv2.drawContours(picture, contours, -1, (255, 255, 255), 3)

@@ -104,7 +104,7 @@ def test_a_click_explains_the_decision(widget):
 
 def test_the_button_over_an_object_selects_it(widget):
     place = next(p for p in widget.picture.places if p.tooltip == "ID 2")
-    left, top, right, bottom = widget._segments.boxes_tlbr[1] * 2
+    left, top, right, bottom = widget._view.segments.boxes_tlbr[1] * 2
     assert place.layout.margin == f"{top}px 0 0 {left}px"
     assert (place.layout.width, place.layout.height) == (f"{right - left}px", f"{bottom - top}px")
     before = picture(widget)
