@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import cv2
 import numpy as np
 
+from instanceid_utils._blobs import Persistence, filled, part_blob, thickness
 from instanceid_utils.segments import check_frame
 
 SHADOW, FOREGROUND = 127, 255  # as OpenCV's subtractors mark them
@@ -59,10 +60,13 @@ class BackgroundSegmenter:
         fraction; 1 parts nothing.
     warm_up : int
         Frames at the start for which nothing is reported, while the background is learned.
+    persist : int
+        An object is reported from the frame on in which it is seen for this time, at about the
+        same place and size: noise and pieces of objects come and go. 1 reports all at once.
 
     Examples
     --------
-    >>> segmenter = BackgroundSegmenter(warm_up=1)
+    >>> segmenter = BackgroundSegmenter(warm_up=1, persist=1)
     >>> still = np.full((60, 80, 3), 90, np.uint8)
     >>> moved = still.copy()
     >>> moved[20:40, 30:50] = 200
@@ -73,15 +77,17 @@ class BackgroundSegmenter:
     stateful = True
 
     def __init__(self, method="mog2", *, memory=150, sensitivity=1.0, min_area=5e-4,
-                 min_thickness=0.4, split=0.3, warm_up=10):  # fmt: skip
+                 min_thickness=0.4, split=0.3, warm_up=10, persist=3):  # fmt: skip
         if method not in ("mog2", "knn"):
             raise ValueError(f'method: expected "mog2" or "knn", got {method!r}')
         if memory < 1 or not sensitivity > 0 or not 0 <= min_area < 1 or not 0 < split <= 1:
             raise ValueError("expected memory >= 1, sensitivity > 0, 0 <= min_area < 1 and "
                              f"0 < split <= 1, got {memory}, {sensitivity}, {min_area}, {split}")
+        if warm_up < 0 or persist < 1:
+            raise ValueError(f"expected warm_up >= 0 and persist >= 1, got {warm_up}, {persist}")
         self.method, self.memory, self.sensitivity = method, int(memory), float(sensitivity)
         self.min_area, self.min_thickness = float(min_area), float(min_thickness)
-        self.split, self.warm_up = float(split), int(warm_up)
+        self.split, self.warm_up, self.persist = float(split), int(warm_up), int(persist)
         self._frame_shape = None
 
     def segment(self, frame):
@@ -109,7 +115,7 @@ class BackgroundSegmenter:
             return np.zeros(frame.shape[:2], np.int32)
         mask = cv2.morphologyEx(mask, cv2.MORPH_OPEN, self._small)
         mask = cv2.morphologyEx(mask, cv2.MORPH_CLOSE, self._large)
-        return self._label(_filled(mask))
+        return self._label(filled(mask))
 
     def _start(self, shape):
         create = {"mog2": cv2.createBackgroundSubtractorMOG2,
@@ -122,82 +128,35 @@ class BackgroundSegmenter:
                 self._subtractor.getDist2Threshold() / self.sensitivity)
         self._subtractor.setShadowValue(SHADOW)
         self._frame_shape, self._count = shape, 0
-        side = max(3, round(min(shape[:2]) / 80))
+        self._persistence = Persistence(self.persist)
+        tall = 2 * max(3, round(min(shape[:2]) / 80))
         self._small = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (3, 3))
-        self._large = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, 2 * side))
+        # High and narrow: it joins head, body and legs, and not those who walk side by side.
+        self._large = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (3, tall))
 
     def _label(self, mask):
-        height, width = mask.shape
-        smallest = max(1, self.min_area * height * width)
-        n, blobs, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
-        label_map, label = np.zeros((height, width), np.int32), 0
-        for i in range(1, n):
-            left, top, w, h, area = stats[i]
-            if area < smallest:
-                continue
-            here = slice(top, top + h), slice(left, left + w)
-            for part in part_blob(blobs[here] == i, self.split):
-                area = np.count_nonzero(part)
-                if area >= smallest and _thickness(part) >= self.min_thickness * np.sqrt(area):
-                    label += 1
-                    label_map[here][part] = label
+        parts = list(self._parts(mask))
+        ages = self._persistence.ages([(*centre, area) for _, _, centre, area in parts])
+        label_map = np.zeros(mask.shape, np.int32)
+        lasting = [part for part, age in zip(parts, ages) if age >= self.persist]
+        for label, (here, part, _, _) in enumerate(lasting, 1):
+            label_map[here][part] = label
         return label_map
 
-
-def part_blob(blob, split):
-    """Part a blob at its necks.
-
-    Peaks of the distance to the edge are the middles of the parts; two of them are parts of
-    their own where the way from one to the other narrows by the fraction ``split`` of the
-    blob's greatest width or more. Each pixel goes to the nearest peak.
-
-    Parameters
-    ----------
-    blob : ndarray of shape (h, w), bool
-    split : float
-        In (0, 1].
-
-    Returns
-    -------
-    list of ndarray of shape (h, w), bool
-        The blob itself if it has no neck.
-    """
-    padded = np.pad(blob.astype(np.uint8), 1)
-    depth = cv2.distanceTransform(padded, cv2.DIST_L2, 5)
-    drop = split * depth.max()
-    if split >= 1 or drop < 1:
-        return [blob]
-    level = _flooded(depth - drop, depth)  # flat wherever no neck is deeper than the drop
-    tops = level - _flooded(level - 0.02, level) > 0.01
-    n, peaks = cv2.connectedComponents(tops.astype(np.uint8))
-    if n <= 2:
-        return [blob]
-    away = (peaks == 0).astype(np.uint8)
-    _, nearest = cv2.distanceTransformWithLabels(away, cv2.DIST_L2, 5,
-                                                 labelType=cv2.DIST_LABEL_PIXEL)
-    owner = np.zeros(nearest.max() + 1, np.int32)
-    owner[nearest[peaks > 0]] = peaks[peaks > 0]
-    parts = np.where(padded > 0, owner[nearest], 0)[1:-1, 1:-1]
-    return [parts == k for k in range(1, n)]
-
-
-def _thickness(blob):
-    return 2 * cv2.distanceTransform(np.pad(blob.astype(np.uint8), 1), cv2.DIST_L2, 5).max()
-
-
-def _flooded(low, high):
-    """Morphological reconstruction: let ``low`` rise as far as it can spread under ``high``."""
-    kernel = np.ones((3, 3), np.uint8)
-    while True:
-        risen = np.minimum(cv2.dilate(low, kernel), high)
-        if np.array_equal(risen, low):
-            return low
-        low = risen
-
-
-def _filled(mask):
-    contours, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
-    return cv2.drawContours(np.zeros_like(mask), contours, -1, 255, cv2.FILLED)
+    def _parts(self, mask):
+        """Yield place, mask, centre and area of all that is large and thick enough."""
+        smallest = max(1, self.min_area * mask.size)
+        n, blobs, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
+        for i in range(1, n):
+            left, top, width, height, area = stats[i]
+            if area < smallest:
+                continue
+            here = slice(top, top + height), slice(left, left + width)
+            for part in part_blob(blobs[here] == i, self.split):
+                rows, columns = np.nonzero(part)
+                area = len(rows)
+                if area >= smallest and thickness(part) >= self.min_thickness * np.sqrt(area):
+                    yield here, part, (left + columns.mean(), top + rows.mean()), area
 
 
 class TorchvisionSegmenter:

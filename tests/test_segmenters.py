@@ -9,8 +9,9 @@ import cv2
 import numpy as np
 import pytest
 
+from instanceid_utils._blobs import Persistence, part_blob
 from instanceid_utils.formats import from_model
-from instanceid_utils.segmenters import BackgroundSegmenter, TorchvisionSegmenter, part_blob
+from instanceid_utils.segmenters import BackgroundSegmenter, TorchvisionSegmenter
 
 H, W = 96, 160
 
@@ -84,7 +85,7 @@ def test_what_stands_still_is_seen_for_as_long_as_the_memory(method):
     for _ in range(250):
         segmenter.segment(scene(rng))
     seen = [segmenter.segment(scene(rng, discs=disc)).any() for _ in range(80)]
-    assert all(seen[:25]) and not any(seen[70:])
+    assert not any(seen[:2]) and all(seen[2:25]) and not any(seen[70:])
 
 
 def test_a_tape_in_the_wind_is_no_object():
@@ -93,6 +94,42 @@ def test_a_tape_in_the_wind_is_no_object():
     tape = scene(np.random.default_rng(3))
     cv2.line(tape, (10, 50), (150, 60), (220, 220, 220), 3)
     assert not segmenter.segment(tape).any()
+
+
+@pytest.mark.parametrize("persist", [1, 3])
+def test_an_object_is_reported_once_it_has_lasted(persist):
+    rng = np.random.default_rng(0)
+    segmenter = BackgroundSegmenter(persist=persist)
+    for _ in range(25):
+        segmenter.segment(scene(rng))
+    flash = [segmenter.segment(scene(rng, discs=d)).any() for d in ([(40, 40, 10)], [], [], [])]
+    assert flash == [persist == 1, False, False, False]
+    walk = [segmenter.segment(scene(rng, discs=[(90 + 6 * t, 40, 10)])).any() for t in range(6)]
+    assert walk == [False] * (persist - 1) + [True] * (7 - persist)
+
+
+def test_what_walks_side_by_side_is_two_objects():
+    rng = np.random.default_rng(0)
+    segmenter = BackgroundSegmenter(persist=1)
+    empty = np.full((480, 640, 3), 100, np.uint8)
+    for t in range(30):
+        frame = empty.copy()
+        if t >= 25:
+            frame[200:300, 100 + 9 * t : 130 + 9 * t] = 200, 60, 50
+            frame[205:305, 136 + 9 * t : 166 + 9 * t] = 60, 50, 200
+        noise = rng.normal(0, 3, frame.shape)
+        found = segmenter.segment(np.clip(frame + noise, 0, 255).astype(np.uint8))
+    assert found.max() == 2
+
+
+def test_a_blob_grows_older_while_it_is_near_and_of_its_size():
+    persistence = Persistence(2)
+    assert persistence.ages([(10, 10, 100), (50, 10, 100)]).tolist() == [1, 1]
+    assert persistence.ages([(15, 10, 120), (50, 10, 30)]).tolist() == [2, 1]  # 30 is a piece
+    assert persistence.ages([]).tolist() == []
+    assert persistence.ages([(19, 10, 100), (90, 90, 100)]).tolist() == [3, 1]  # was away for one
+    assert persistence.ages([]).tolist() == persistence.ages([]).tolist() == []
+    assert persistence.ages([(19, 10, 100)]).tolist() == [1]
 
 
 def dumbbell(distance, radius=12):
@@ -123,7 +160,8 @@ def test_parting_can_be_switched_off():
 
 
 @pytest.mark.parametrize("options", [{"method": "gmm"}, {"memory": 0}, {"sensitivity": 0},
-                                     {"min_area": 1}, {"split": 0}])
+                                     {"min_area": 1}, {"split": 0}, {"persist": 0},
+                                     {"warm_up": -1}])
 def test_wrong_options_are_refused(options):
     with pytest.raises(ValueError, match="expected"):
         BackgroundSegmenter(**options)
