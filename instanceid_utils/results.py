@@ -30,7 +30,7 @@ def compare(runs, truth=None):
     -------
     pandas.DataFrame
         One row a run, with the number of ``ids``; with a truth the number of ``objects``, ID
-        ``switches`` and ``IDF1``, see `evaluation.IdentityScorer`, too.
+        ``switches`` and ``IDF1`` (to 2 decimals), see `evaluation.IdentityScorer`, too.
     """
     rows = {}
     for name, path in runs.items():
@@ -42,7 +42,7 @@ def compare(runs, truth=None):
             scorer.add_maps(true.masks, given.masks)
         scores = scorer.scores()
         rows[name] = {"ids": scores["ids"], "objects": scores["identities"],
-                      "switches": scores["switches"], "IDF1": round(scores["IDF1"], 3)}
+                      "switches": scores["switches"], "IDF1": round(scores["IDF1"], 2)}
     return pd.DataFrame.from_dict(rows, orient="index")
 
 
