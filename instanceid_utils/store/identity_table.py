@@ -60,12 +60,13 @@ class IdentityTable:
 
     def open(self, ids):
         """Give a slot without rows to each of a list of new IDs."""
-        journal, n_free = self._journal, len(self.free)
-        reused = self.free[n_free - min(len(ids), n_free) :]
+        journal = self._journal
+        last = slice(max(0, len(self.free) - len(ids)), None)
+        reused = self.free[last]
         n_new = len(ids) - len(reused)
         self._reserve(self.n_slots + n_new)
-        journal.on_undo(self.free.extend, reused)
-        del self.free[n_free - len(reused) :]
+        journal.on_undo(self.free.__setitem__, last, reused)
+        del self.free[last]
         slots = [*reused[::-1], *range(self.n_slots, self.n_slots + n_new)]
         journal.set(self, n_slots=self.n_slots + n_new)
         journal.on_undo(self._forget, ids)

@@ -31,7 +31,10 @@ class Journal:
             setattr(owner, name, value)
 
     def on_undo(self, function, *args):
-        """Have a call made when the update is undone; note it *before* the change."""
+        """Have a call made when the update is undone; note it *before* the change.
+
+        An interrupt may come between the two, so the call must be right without the change too.
+        """
         self._undo.append((function, args))
 
     def rollback(self):

@@ -205,11 +205,12 @@ class VectorIndex:
 
     def _allocate(self, n):
         journal, free = self._journal, self.free
-        reused = free[len(free) - min(n, len(free)) :]
+        last = slice(max(0, len(free) - n), None)
+        reused = free[last]
         n_new = n - len(reused)
         self._reserve(self.n_rows + n_new)
-        journal.on_undo(free.extend, reused)
-        del free[len(free) - len(reused) :]
+        journal.on_undo(free.__setitem__, last, reused)
+        del free[last]
         new = np.arange(self.n_rows, self.n_rows + n_new)
         journal.set(self, n_rows=self.n_rows + n_new)
         return np.concatenate([np.array(reused[::-1], np.int64), new])
