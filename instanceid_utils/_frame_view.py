@@ -55,8 +55,9 @@ class FrameView:
 
         Returns
         -------
-        (bytes, ndarray of shape (N, 4), int)
-            A JPEG, and the boxes of the segments on it: left, top, right, bottom.
+        (bytes, ndarray of shape (N, 4) int, list of str)
+            A JPEG, the boxes of the segments on it (left, top, right, bottom), and their outlines
+            as SVG paths from the corner of the box.
         """
         ids, names = self._review.ids[self._t], self._review.names
         drawn = draw_ids(self._frame, self.segments, ids, names=names)
@@ -66,7 +67,8 @@ class FrameView:
         size = self._width, max(1, round(scale * drawn.shape[0]))
         shrink = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
         jpeg = encode(cv2.resize(drawn, size, interpolation=shrink), ".jpg")
-        return jpeg, np.round(self.segments.boxes_tlbr * scale).astype(int)
+        boxes_tlbr = np.round(self.segments.boxes_tlbr * scale).astype(int)
+        return jpeg, boxes_tlbr, [_outline(patch, scale) for patch in self.segments.patches]
 
     def explained(self, row):
         """Say why a segment got its ID, with its crop and those of the nearest IDs; HTML."""
@@ -84,6 +86,19 @@ class FrameView:
         while len(self._crops) > _MAX_CROPS:
             self._crops.popitem(last=False)
         return self._crops[key]
+
+
+def _outline(patch, scale):
+    """Draw round a mask, one pixel wider so that a thin one has an inside, as an SVG path."""
+    if not patch.size:
+        return ""
+    wider = cv2.dilate(np.pad(patch, 1).astype(np.uint8), np.ones((3, 3), np.uint8))
+    contours, _ = cv2.findContours(wider, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    # The middle of a pixel lies half a pixel from its corner, and the border is one wide.
+    points = [np.round((cv2.approxPolyDP(c, 1, True)[:, 0] - 0.5) * scale) for c in contours]
+    return "".join(
+        "M" + "L".join(f"{x:g} {y:g}" for x, y in polygon.tolist()) + "Z" for polygon in points
+    )
 
 
 def _mark(picture, segments, row):

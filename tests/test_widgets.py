@@ -4,6 +4,7 @@ import io
 import json
 import re
 
+import cv2
 import numpy as np
 import pytest
 from moving_shapes import HEIGHT, WIDTH, HueEmbedder, Video
@@ -86,7 +87,7 @@ def test_memory_does_not_grow_with_the_frames_looked_at(widget):
         for t in range(9):
             widget.frame_slider.value = t
     assert len(widget.picture.places) == 2  # buttons are used again
-    assert len(widget.picture.children) == 3
+    assert len(widget.picture.children) == 4  # picture, outlines, buttons
 
 
 def test_a_click_explains_the_decision(widget):
@@ -121,6 +122,26 @@ def test_of_two_overlapping_places_the_smaller_lies_above():
     widget.picture.places[-1].click()
     assert widget.selected_id == widget.ids[0]
     assert widget.select(12, 12).label == 1 and widget.select(30, 30).label == 2
+
+
+def test_only_the_outline_of_an_object_can_be_clicked():
+    masks = np.zeros((2, 40, 60), bool)
+    masks[0, 0:40, 0:10] = masks[0, 30:40, 0:60] = True  # an L, and a bar in its corner
+    masks[1, 5:20, 30:31] = True
+    frame = np.full((40, 60, 3), 100, np.uint8)
+    widget = tracker_widget([frame], [masks], HueEmbedder(), width=120)
+    sheet = widget.picture.outlines.value
+    for place, mask in zip(widget.picture.places, masks):  # the largest first
+        (name,) = (c for c in place._dom_classes if c.startswith("place-"))
+        path = re.search(rf'\.{name} {{ clip-path: path\("(.*?)"\) }}', sheet).group(1)
+        left, top = (int(side[:-2]) for side in place.layout.margin.split()[::-3])
+        drawn = np.zeros((80, 120), np.uint8)
+        for polygon in path.strip("MZ").split("ZM"):
+            points = np.array([p.split() for p in polygon.split("L")], float).astype(int)
+            cv2.fillPoly(drawn, [points + (left, top)], 1)
+        whole = cv2.resize(mask.astype(np.uint8), (120, 80), interpolation=cv2.INTER_NEAREST)
+        assert (drawn[whole > 0] == 1).all()
+        assert (drawn[cv2.dilate(whole, np.ones((9, 9), np.uint8)) == 0] == 0).all()
 
 
 def test_the_selected_object_is_followed(widget):
