@@ -50,7 +50,8 @@ def record_video(source, embedder, *, masks=None, segmenter=None, min_area=None,
     feed = MaskFeed(source, info, masks, segmenter=segmenter,
                     clean={"min_area": min_area, "min_score": min_score}, **options)  # fmt: skip
     pictures, label_maps, observations = [], [], []
-    with tqdm(total=stop or info.n_frames, unit=" frames", disable=not progress) as bar:
+    expected = min(filter(None, (stop, info.n_frames)), default=None)
+    with tqdm(total=expected, unit=" frames", disable=not progress) as bar:
         for frame, found in feed.frames():
             if stop is not None and len(pictures) >= stop:
                 break
