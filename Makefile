@@ -6,15 +6,16 @@ export TF_CPP_MIN_LOG_LEVEL = 3
 
 PY := .venv/bin/python
 INSTALLED := .venv/.installed
+BROWSER := .venv/.installed-browser
 # Figures in the notebook, and no progress bars: whether one shows depends on what is made already.
 NOTEBOOK := MPLBACKEND=module://matplotlib_inline.backend_inline TQDM_DELAY=1000000000
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lab notebooks bench pretrain lock clean
+.PHONY: help setup run test test-browser screenshots lab notebooks bench pretrain lock clean
 
 help: ## show this list
 	@echo "make TARGET, with PYTHON=/path/to/python3.11 where the right Python is not found by itself"
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1#\2/p' Makefile | awk -F'#' '{ printf "%-12s%s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1#\2/p' Makefile | awk -F'#' '{ printf "%-15s%s\n", $$1, $$2 }'
 
 setup: $(INSTALLED) ## make .venv with the locked versions (the targets below do it themselves)
 
@@ -31,8 +32,16 @@ test: $(INSTALLED) ## ruff, unit tests, doctests, and the notebooks against thei
 	echo "ruff $$lint, unit tests $$unit, notebooks $$course"; \
 	[ $$lint$$unit$$course = okokok ]
 
-lab: $(INSTALLED) ## open JupyterLab on the notebooks; LAB="--no-browser --port=9999" hands it options
-	@$(PY) -m jupyterlab --LabApp.default_url=/lab/tree/notebooks $(LAB)
+test-browser: $(BROWSER) ## notebooks and tracker widget in JupyterLab and Chromium, by mouse
+	@CHROMIUM=$$(sh tools/find_chromium.sh) && export CHROMIUM \
+	  && $(PY) -m pytest tests_browser $(if $(SCREENSHOTS),--screenshots $(SCREENSHOTS))
+
+screenshots: ## the same, and renew the pictures of the README
+	@$(MAKE) test-browser SCREENSHOTS=docs
+
+lab: $(INSTALLED) ## open JupyterLab on the course's index; LAB="--no-browser --port=9999" hands it options
+	@$(PY) -m jupyterlab --LabApp.app_settings_dir=tools/lab \
+	  --LabApp.default_url=/lab/tree/notebooks/index.md $(LAB)
 
 notebooks: $(INSTALLED) ## execute the notebooks in place: renews all committed outputs
 	@$(PY) -m instanceid_utils.course regenerate
@@ -48,6 +57,9 @@ pretrain: $(INSTALLED) ## train the shipped weights again (hours; goes on where 
 lock: | .venv/bin/uv ## write requirements.lock anew from pyproject.toml
 	@.venv/bin/uv pip compile pyproject.toml --all-extras --universal --python-version 3.9 \
 	  --generate-hashes --custom-compile-command "make lock" --quiet --output-file requirements.lock
+	@.venv/bin/uv pip compile --group browser --constraint requirements.lock --universal \
+	  --python-version 3.9 --generate-hashes --custom-compile-command "make lock" --quiet \
+	  --output-file tests_browser/requirements.lock
 
 clean: ## remove .venv, runs/, generated data and caches; downloads under data/ stay
 	rm -rf .venv runs data/generated build dist .pytest_cache .ruff_cache .hypothesis
@@ -68,5 +80,10 @@ $(INSTALLED): requirements.lock pyproject.toml
 	fi
 	$(PY) -m pip install --require-hashes --no-deps -r requirements.lock
 	$(PY) -m pip install --no-deps --no-build-isolation --editable .
+	$(PY) -m pip check
+	@touch $@
+
+$(BROWSER): $(INSTALLED) tests_browser/requirements.lock
+	$(PY) -m pip install --require-hashes --no-deps -r tests_browser/requirements.lock
 	$(PY) -m pip check
 	@touch $@
