@@ -272,13 +272,19 @@ def test_a_file_of_sound_only_is_no_video(tmp_path):
         next(read_video(path))
 
 
-def test_a_truncated_file_gives_the_frames_that_are_there(tmp_path):
+def test_a_truncated_file_gives_the_frames_that_are_there(tmp_path, caplog):
     rng = np.random.default_rng(0)
     noise = [rng.integers(0, 256, (48, 64, 3), dtype=np.uint8) for _ in range(20)]
     path = write_with_pyav(tmp_path / "v.avi", "mpeg4", noise)
     data = path.read_bytes()
     path.write_bytes(data[: len(data) // 2])
-    assert 2 <= len(list(read_video(path))) < 20
+    n_frames = len(list(read_video(path)))
+    assert 2 <= n_frames < 20
+    assert f"{path}: ends after {n_frames} of its 20 frames" in caplog.text
+    caplog.clear()
+    path.write_bytes(data)
+    assert len(list(read_video(path))) == len(list(read_video(path, stop=20))) == 20
+    assert len(list(read_video(path, stop=5))) == 5 and not caplog.records
 
 
 def test_gif(tmp_path):
