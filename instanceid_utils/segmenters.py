@@ -7,6 +7,7 @@ it had stood since the start leaves a ghost, and objects that touch may come as 
 
 from __future__ import annotations
 
+import importlib
 from typing import Any, Protocol
 
 import cv2
@@ -176,12 +177,10 @@ class TorchvisionSegmenter:
     """
 
     def __init__(self, model=None, *, classes=None, device="cpu"):
-        import torch
-
+        torch = _import("torch")
         if model is None:
-            from torchvision.models.detection import maskrcnn_resnet50_fpn_v2
-
-            model = maskrcnn_resnet50_fpn_v2(weights="DEFAULT").eval()
+            detection = _import("torchvision.models.detection")
+            model = detection.maskrcnn_resnet50_fpn_v2(weights="DEFAULT").eval()
         self._torch, self.device = torch, device
         self.model, self.classes = model.to(device), classes
 
@@ -196,3 +195,11 @@ class TorchvisionSegmenter:
             return output
         keep = [i for i, c in enumerate(output["labels"].tolist()) if c in self.classes]
         return {name: values[keep] for name, values in output.items()}
+
+
+def _import(name):
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise ImportError(f"TorchvisionSegmenter needs torch and torchvision, which are no part of "
+                          f"this package ({error})") from error

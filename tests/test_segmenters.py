@@ -224,3 +224,9 @@ def test_torchvision_adapter(monkeypatch):
     assert masks.masks.sum(axis=(1, 2)).tolist() == [81, 200, 0]
     people = from_model(TorchvisionSegmenter(Model(), classes={1}).segment(frame))
     assert people.classes == (1, 1) and people.scores == pytest.approx([0.9, 0.7])
+
+
+def test_torchvision_is_asked_for_in_one_line(monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(ImportError, match="needs torch and torchvision, which are no part of"):
+        TorchvisionSegmenter()
