@@ -177,7 +177,12 @@ def main(argv=None) -> int:
         print(f"{args.command}: {stop or 'stopped'}", file=sys.stderr)
         return 130
     except (ValueError, OSError, ImportError, ArithmeticError) as error:
-        message = " ".join(str(error).split()) or type(error).__name__
-        print(f"{args.command}: error: {message}", file=sys.stderr)
+        print(f"{args.command}: error: {_one_line(error)}", file=sys.stderr)
         return 1
     return 0
+
+
+def _one_line(error):
+    if getattr(error, "filename", None) and error.strerror:  # the system's own: "[Errno 20] ..."
+        return f"{error.filename}: {error.strerror}"
+    return " ".join(str(error).split()) or type(error).__name__

@@ -171,7 +171,9 @@ def _read_folder(folder, files, start, stop, fps):
 
 
 def _open_camera(index: int) -> cv2.VideoCapture:
+    level = cv2.setLogLevel(0)  # the error below says it in one line
     capture = cv2.VideoCapture(index)
+    cv2.setLogLevel(level)
     if not capture.isOpened():
         raise VideoError(f"camera {index}: cannot be opened (is it plugged in, or in use?)")
     return capture

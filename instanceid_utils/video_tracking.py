@@ -1,34 +1,21 @@
-"""Track a video from a file to a folder of results: the whole way in one call.
-
-Four things go on at once: the next frames are decoded and their masks found, one is embedded,
-the one before it is decided on, those before that are drawn and written. Memory holds some ten
-frames.
-"""
+"""Track a video from a file to a folder of results: the whole way in one call."""
 
 from __future__ import annotations
 
-import logging
-import signal
-import threading
 import time
-from collections import deque
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from tqdm.auto import tqdm
 
-from instanceid_utils._ahead import Ahead, Behind
+from instanceid_utils._track_loop import TrackLoop, stop_signals
 from instanceid_utils.checkpoints import Checkpoints
-from instanceid_utils.export import OUTPUTS, TrackedFrame, TrackOutputs
+from instanceid_utils.export import OUTPUTS, TrackOutputs
 from instanceid_utils.gallery import Gallery
 from instanceid_utils.mask_feed import MaskFeed
-from instanceid_utils.regimes import final_id
 from instanceid_utils.tracking import InstanceID
 from instanceid_utils.video import video_info
-
-logger = logging.getLogger(__name__)
 
 
 class Interrupted(KeyboardInterrupt):
@@ -126,7 +113,8 @@ def track_video(
     """
     begin = time.perf_counter()
     out_dir = Path(out_dir)
-    _check_paths(source, masks, out_dir, resume)
+    _check_paths(source, masks, out_dir, resume, gallery)
+    _check_numbers(fps, tail, min_area, min_score, checkpoint_every)
     info = video_info(source, fps=fps)
     feed = MaskFeed(source, info, masks, format=format, sequence=sequence, fps=fps,
                     first_number=first_number, segmenter=segmenter,
@@ -151,12 +139,12 @@ def track_video(
         tracker = state.tracker
         sink = TrackOutputs(out_dir, info.size, info.fps, outputs=outputs, tail=tail,
                             state=state.outputs)
-    run = _Run(tracker, feed, sink, checkpoints, checkpoint_every, state,
-               delay=tracker_options.get("abstain", 0))  # fmt: skip
-    with _stop_signals() as stopped:
-        error = run.go(stopped, tqdm(total=info.n_frames, initial=run.next_index, unit=" frames",
-                                     disable=not progress))
-    complete = run.finished
+    loop = TrackLoop(tracker, feed, sink, checkpoints, checkpoint_every, state,
+                     delay=tracker_options.get("abstain", 0))  # fmt: skip
+    with stop_signals() as stopped:
+        error = loop.go(stopped, tqdm(total=info.n_frames, initial=loop.next_index, unit=" frames",
+                                      disable=not progress))
+    complete = loop.finished
     if complete:
         checkpoints.clear()
     files = sink.close(complete, source=str(source), masks=feed.description,
@@ -173,121 +161,29 @@ def track_video(
     return result
 
 
-class _Run:
-    """The loop, with the frames that wait until none of their IDs is provisional."""
-
-    def __init__(self, tracker, feed, sink, checkpoints, checkpoint_every, state, delay):
-        self.tracker, self.feed, self.sink = tracker, feed, sink
-        self.checkpoints, self.checkpoint_every = checkpoints, checkpoint_every
-        self.delay, self.waiting = delay, deque()
-        self.decided = dict(state.waiting) if state else {}  # index -> (ids, decisions, cut)
-        self.next_index = state.next_index if state else 0
-        self.finished = False
-
-    def go(self, stopped, bar):
-        """Track to the end, or until ``stopped`` is set; return the error that ended it."""
-        first = self.sink.n_frames
-        frames = Ahead(self.feed.frames(start=first))
-        observed, writer = Ahead(map(self._observe, frames), n=2), Behind(self.sink.write)
-        error = None
-        try:
-            for frame, masks, observation in observed:
-                if stopped.is_set():
-                    break
-                self._track(frame, masks, observation)
-                while len(self.waiting) > self.delay:
-                    writer.put(self.waiting.popleft())
-                bar.update(frame.index >= self.next_index)
-                self.next_index = max(self.next_index, frame.index + 1)
-                if self.next_index % self.checkpoint_every == 0:
-                    self._checkpoint(writer)
-            else:
-                if first == 0:
-                    self.feed.check_used()
-                self._relabel(self.tracker.settle())
-                while self.waiting:
-                    writer.put(self.waiting.popleft())
-                writer.wait()
-                self.finished = True
-        except Exception as problem:  # raised again once the results so far are finished
-            error = problem
-        finally:
-            bar.close()
-            observed.close()
-            frames.close()
-        # A frame that was written in part cannot be gone on from: the checkpoint before it can.
-        if not self.finished and not writer.failed:
-            self._checkpoint(writer)
-        writer.close()
-        return error
-
-    def _observe(self, item):
-        """Embed the segments of a frame, which changes nothing in the tracker."""
-        frame, masks = item
-        if masks is None or frame.index in self.decided:
-            return frame, masks, None
-        return frame, masks, self.tracker.observe(frame.image, masks.segments)
-
-    def _track(self, frame, masks, observation):
-        if masks is None:
-            self.waiting.append(TrackedFrame(frame.index, frame.time, frame.name, frame.image,
-                                             None, np.zeros(0, np.int64)))
-            return
-        if frame.index in self.decided:
-            ids, decisions, cut = self.decided[frame.index]
-        else:
-            update = self.tracker.decide(observation)
-            ids, decisions, cut = update.ids, update.decisions, update.shot_cut
-            self._relabel(update.relabelled)
-        self.waiting.append(TrackedFrame(
-            frame.index, frame.time, frame.name, frame.image, masks.segments, ids,
-            decisions, masks.scores, masks.classes, cut))  # fmt: skip
-
-    def _relabel(self, relabelled):
-        if not relabelled:
-            return
-        for item in self.waiting:
-            item.ids = np.array([final_id(i, relabelled) for i in item.ids.tolist()], np.int64)
-            item.decisions = tuple(replace(d, id=final_id(d.id, relabelled), provisional=False)
-                                   if d.id in relabelled else d for d in item.decisions)
-
-    def _checkpoint(self, writer):
-        writer.wait()
-        waiting = {item.index: (item.ids.tolist(), item.decisions, item.shot_cut)
-                   for item in self.waiting if item.segments is not None}
-        self.checkpoints.save(self.tracker, self.next_index, waiting, self.sink.checkpoint())
-
-
-def _check_paths(source, masks, out_dir, resume):
+def _check_paths(source, masks, out_dir, resume, gallery):
     for path in (source, masks):
         if isinstance(path, (str, Path)) and Path(path).exists():
             if out_dir.resolve() in [Path(path).resolve(), *Path(path).resolve().parents]:
                 raise ValueError(f"{path}: lies in {out_dir}, where results would replace it")
     if resume and not Path(str(source)).exists():
         raise ValueError(f"{source}: a live source cannot be gone on with")
+    if gallery is not None and not Path(gallery).absolute().parent.is_dir():
+        raise FileNotFoundError(f"{gallery}: there is no such folder to save it in")
+
+
+def _check_numbers(fps, tail, min_area, min_score, checkpoint_every):
+    """Refuse what would be found out only once the results of an earlier run are gone."""
+    for name, value, low, high in (
+        ("fps", fps, 0.001, 1000), ("tail", tail, 0, np.inf), ("min_area", min_area, 0, np.inf),
+        ("min_score", min_score, 0, 1), ("checkpoint_every", checkpoint_every, 1, np.inf),
+    ):  # fmt: skip
+        if value is not None and not low <= value <= high:
+            limit = f"to {high}" if high < np.inf else "or more"
+            raise ValueError(f"{name}: expected {low} {limit}, got {value}")
 
 
 def _open_gallery(path, embedder):
     if path is None or not Path(path).exists():
         return None
     return Gallery.load(path, weights_sha256=embedder.weights_sha256)
-
-
-@contextmanager
-def _stop_signals():
-    """Note Ctrl-C and SIGTERM instead of breaking off; a second one breaks off."""
-    stopped, previous = threading.Event(), {}
-
-    def note(number, frame):
-        stopped.set()
-        for signal_number, handler in previous.items():
-            signal.signal(signal_number, handler)
-
-    if threading.current_thread() is threading.main_thread():
-        for number in (signal.SIGINT, signal.SIGTERM):
-            previous[number] = signal.signal(number, note)
-    try:
-        yield stopped
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)

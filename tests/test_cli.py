@@ -13,11 +13,12 @@ import time
 import cv2
 import numpy as np
 import pytest
-from moving_shapes import Video
+from moving_shapes import HEIGHT, WIDTH, Video
 from test_video_tracking import write_folder
 
 from instanceid_utils import cli, formats
 from instanceid_utils.export import OUTPUTS
+from instanceid_utils.gallery import Gallery
 from instanceid_utils.video import read_video
 
 COMMANDS = ("track", "extract", "convert", "train", "evaluate", "calibrate")
@@ -72,29 +73,93 @@ def test_help_needs_no_tensorflow():
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
+MASKED = ("track", "frames", "--masks", "masks")
+
+
+@pytest.fixture
+def broken(clip, monkeypatch):
+    """A folder with a clip and all that can be wrong with files, as working directory."""
+    here = clip[0].parent
+    monkeypatch.chdir(here)
+    (here / "text.mp4").write_text("no video")
+    (here / "empty").mkdir()
+    (here / "file").write_text("in the way")
+    (here / "broken.json").write_text('{"images": [')
+    (here / "foreign.json").write_text('{"name": "package", "version": 1}')
+    (here / "short.txt").write_text(f"0 1 1 {HEIGHT} {WIDTH} 05\n")
+    (here / "small.txt").write_text("0 1 1 2 2 0120\n")
+    (here / "masks.xyz").write_text("?")
+    (here / "pickled").mkdir()
+    np.savez(here / "pickled/00000.npz", masks=np.array([{}], object))
+    (here / "theirs").mkdir()
+    (here / "theirs/tracked.mp4").write_text("of somebody else")
+    Gallery(48, weights_sha256="other").save(here / "other.gallery")
+    return here
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
         (("track", "nowhere.mp4"), "nowhere.mp4: no such file"),
-        (("track", "{clip}/frames", "--masks", "{clip}/nothing"), "nothing: no such file"),
-        (("track", "{clip}/frames", "--masks", "{clip}/masks", "--format", "coco"), "in a file"),
-        (("track", "{clip}/frames", "--masks", "{clip}/masks", "--threshold", "7"), "threshold"),
-        (("track", "{clip}/frames", "--weights", "{clip}/w.json"), "w.json"),
-        (("track", "{clip}/frames", "--calibration", "{clip}/c.json"), "c.json"),
-        (("track", "{clip}/frames", "--gallery", "{clip}/masks/00000.png"), "00000.png"),
-        (("extract", "{clip}"), "clip: expected the DAVIS 2017 layout"),
-        (("convert", "{clip}/nothing"), "nothing"),
-        (("train", "{clip}"), "clip"),
-        (("evaluate", "{clip}/nothing"), "nothing: no such folder"),
-        (("calibrate", "{clip}"), "clip: expected the DAVIS 2017 layout"),
+        (("track", "text.mp4"), "text.mp4: cannot be opened as a video"),
+        (("track", "empty"), "empty: no images"),
+        (("track", "98"), "camera 98: cannot be opened"),
+        (("track", "rtsp://127.0.0.1:1/x"), "rtsp://127.0.0.1:1/x: cannot be opened"),
+        (("track", "frames", "--masks", "nothing"), "nothing: no such file"),
+        (("track", "frames", "--masks", "empty"), "empty: expected PNG or npz files"),
+        (("track", "frames", "--masks", "broken.json"), "broken.json: line 1: not JSON"),
+        (("track", "frames", "--masks", "foreign.json"), "foreign.json: expected COCO or YouTube"),
+        (("track", "frames", "--masks", "short.txt"), "short.txt: line 1: run lengths do not"),
+        (("track", "frames", "--masks", "small.txt"), "small.txt: line 1: expected a mask of the"),
+        (("track", "frames", "--masks", "masks.xyz"), "masks.xyz: expected a folder"),
+        (("track", "frames", "--masks", "pickled"), "refused, it holds pickled"),
+        ((*MASKED, "--format", "coco"), "masks: masks in the format 'coco' are in a file"),
+        ((*MASKED, "--sequence", "a"), "sequence: 'palette' holds one video"),
+        ((*MASKED, "--threshold", "7"), "threshold: expected an L2 distance"),
+        ((*MASKED, "--threshold", "nan"), "threshold: expected an L2 distance"),
+        ((*MASKED, "--abstain", "-1"), "abstain: expected"),
+        ((*MASKED, "--fps", "0"), "fps: expected 0.001 to 1000, got 0.0"),
+        ((*MASKED, "--tail", "-1"), "tail: expected 0 or more, got -1"),
+        ((*MASKED, "--min-area", "-1"), "min_area: expected 0 or more, got -1"),
+        ((*MASKED, "--min-score", "7"), "min_score: expected 0 to 1, got 7.0"),
+        ((*MASKED, "--weights", "w.json"), "w.json"),
+        ((*MASKED, "--calibration", "c.json"), "c.json"),
+        ((*MASKED, "--gallery", "masks/00000.png"), "00000.png"),
+        ((*MASKED, "--gallery", "other.gallery"), "weights"),
+        ((*MASKED, "--gallery", "nowhere/a.gallery"), "nowhere/a.gallery: there is no such folder"),
+        ((*MASKED, "--out", "file"), "file/masks: Not a directory"),
+        ((*MASKED, "--out", "theirs"), "theirs/tracked.mp4: in the way, and not from an earlier"),
+        ((*MASKED, "--out", "masks"), "masks: lies in masks, where results would replace it"),
+        ((*MASKED, "--resume"), "frames_tracked: holds no unfinished run"),
+        (("track", "frames", "--sensitivity", "0"), "sensitivity > 0"),
+        (("extract", "."), ".: expected the DAVIS 2017 layout"),
+        (("convert", "nothing"), "nothing"),
+        (("train", "masks"), "masks"),
+        (("evaluate", "nothing"), "nothing: no such folder"),
+        (("calibrate", "."), ".: expected the DAVIS 2017 layout"),
     ],
 )
-def test_errors_are_one_line_that_names_the_file(words, message, clip, capsys, monkeypatch):
-    monkeypatch.chdir(clip[0].parent)
-    code = run(*(str(word).format(clip=clip[0].parent) for word in words), "--quiet")
-    lines = capsys.readouterr().err.strip().splitlines()
+def test_errors_are_one_line_that_names_the_file(words, message, broken, capfd):
+    code = run(*words, "--quiet")
+    lines = capfd.readouterr().err.strip().splitlines()
     assert code == 1
     assert len(lines) == 1 and lines[0].startswith(f"{words[0]}: error: ") and message in lines[0]
+    assert (broken / "theirs/tracked.mp4").read_text() == "of somebody else"
+
+
+def contents(folder):
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("wrong", [
+    ("--fps", 0), ("--tail", -1), ("--threshold", 7), ("--min-score", 7),
+    ("--gallery", "other.gallery"), ("--gallery", "no/where"),
+])  # fmt: skip
+def test_a_wrong_argument_leaves_earlier_results_alone(broken, wrong):
+    assert run(*MASKED, "--quiet") == 0
+    before = contents(broken / "frames_tracked")
+    assert run(*MASKED, *wrong, "--quiet") == 1
+    assert contents(broken / "frames_tracked") == before
 
 
 def test_track(clip, tmp_path, capsys):

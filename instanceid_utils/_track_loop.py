@@ -1,0 +1,139 @@
+"""The loop of `video_tracking`: from frames with masks to results, until the end or a stop.
+
+Four things go on at once: the next frames are decoded and their masks found, one is embedded,
+the one before it is decided on, those before that are drawn and written. Memory holds some ten
+frames.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections import deque
+from contextlib import contextmanager
+from dataclasses import replace
+
+import numpy as np
+
+from instanceid_utils._ahead import Ahead, Behind
+from instanceid_utils.export import TrackedFrame
+from instanceid_utils.regimes import final_id
+
+
+class TrackLoop:
+    """The loop, with the frames that wait until none of their IDs is provisional.
+
+    Parameters
+    ----------
+    tracker : tracking.InstanceID
+    feed : mask_feed.MaskFeed
+    sink : export.TrackOutputs
+    checkpoints : checkpoints.Checkpoints
+    checkpoint_every : int
+        Frames.
+    state : checkpoints.State or None
+        Where to go on.
+    delay : int
+        Frames for which an ID may be provisional.
+    """
+
+    def __init__(self, tracker, feed, sink, checkpoints, checkpoint_every, state, delay):
+        self.tracker, self.feed, self.sink = tracker, feed, sink
+        self.checkpoints, self.checkpoint_every = checkpoints, checkpoint_every
+        self.delay, self.waiting = delay, deque()
+        self.decided = dict(state.waiting) if state else {}  # index -> (ids, decisions, cut)
+        self.next_index = state.next_index if state else 0
+        self.finished = False
+
+    def go(self, stopped, bar):
+        """Track to the end, or until ``stopped`` is set; return the error that ended it."""
+        first = self.sink.n_frames
+        frames = Ahead(self.feed.frames(start=first))
+        observed, writer = Ahead(map(self._observe, frames), n=2), Behind(self.sink.write)
+        error = None
+        try:
+            for frame, masks, observation in observed:
+                if stopped.is_set():
+                    break
+                self._track(frame, masks, observation)
+                while len(self.waiting) > self.delay:
+                    writer.put(self.waiting.popleft())
+                bar.update(frame.index >= self.next_index)
+                self.next_index = max(self.next_index, frame.index + 1)
+                if self.next_index % self.checkpoint_every == 0:
+                    self._checkpoint(writer)
+            else:
+                if first == 0:
+                    self.feed.check_used()
+                self._relabel(self.tracker.settle())
+                while self.waiting:
+                    writer.put(self.waiting.popleft())
+                writer.wait()
+                self.finished = True
+        except Exception as problem:  # raised again once the results so far are finished
+            error = problem
+        finally:
+            bar.close()
+            observed.close()
+            frames.close()
+        # A frame that was written in part cannot be gone on from: the checkpoint before it can.
+        if not self.finished and not writer.failed:
+            self._checkpoint(writer)
+        writer.close()
+        return error
+
+    def _observe(self, item):
+        """Embed the segments of a frame, which changes nothing in the tracker."""
+        frame, masks = item
+        if masks is None or frame.index in self.decided:
+            return frame, masks, None
+        return frame, masks, self.tracker.observe(frame.image, masks.segments)
+
+    def _track(self, frame, masks, observation):
+        if masks is None:
+            self.waiting.append(TrackedFrame(frame.index, frame.time, frame.name, frame.image,
+                                             None, np.zeros(0, np.int64)))
+            return
+        if frame.index in self.decided:
+            ids, decisions, cut = self.decided[frame.index]
+        else:
+            update = self.tracker.decide(observation)
+            ids, decisions, cut = update.ids, update.decisions, update.shot_cut
+            self._relabel(update.relabelled)
+        self.waiting.append(TrackedFrame(
+            frame.index, frame.time, frame.name, frame.image, masks.segments, ids,
+            decisions, masks.scores, masks.classes, cut))  # fmt: skip
+
+    def _relabel(self, relabelled):
+        if not relabelled:
+            return
+        for item in self.waiting:
+            item.ids = np.array([final_id(i, relabelled) for i in item.ids.tolist()], np.int64)
+            item.decisions = tuple(replace(d, id=final_id(d.id, relabelled), provisional=False)
+                                   if d.id in relabelled else d for d in item.decisions)
+
+    def _checkpoint(self, writer):
+        writer.wait()
+        waiting = {item.index: (item.ids.tolist(), item.decisions, item.shot_cut)
+                   for item in self.waiting if item.segments is not None}
+        self.checkpoints.save(self.tracker, self.next_index, waiting, self.sink.checkpoint())
+
+
+@contextmanager
+def stop_signals():
+    """Note Ctrl-C and SIGTERM instead of breaking off; a second one breaks off."""
+    stopped, previous = threading.Event(), {}
+
+    def note(number, frame):
+        stopped.set()
+        for signal_number, handler in previous.items():
+            signal.signal(signal_number, handler)
+
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGINT, signal.SIGTERM):
+            previous[number] = signal.signal(number, note)
+    try:
+        yield stopped
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
