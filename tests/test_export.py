@@ -8,6 +8,7 @@ import cv2
 import motmetrics
 import numpy as np
 import pytest
+from PIL import Image
 from pycocotools import mask as coco_mask
 
 from instanceid_utils.contact_sheet import ContactSheet
@@ -122,6 +123,9 @@ def test_masks_carry_the_lasting_ids(files):
     for t in range(N):
         ids = read_label_map(files["masks"] / f"{t:06d}.png")
         assert np.array_equal(ids, np.array([0, 7, 300])[label_map(t)])
+        with Image.open(files["masks"] / f"{t:06d}.png") as image:
+            assert np.array_equal(np.array(image), ids)
+            assert (image.mode == "P") == (ids.max() < 256)
 
 
 def test_id_map_leaves_out_what_has_no_place_in_it():

@@ -7,6 +7,9 @@ import signal
 import subprocess
 import sys
 from fractions import Fraction
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
 
 import av
 import cv2
@@ -15,6 +18,7 @@ import pytest
 
 from instanceid_utils.video import (
     VideoError,
+    VideoInfo,
     VideoWriter,
     image_files,
     read_video,
@@ -163,6 +167,57 @@ def test_a_folder_of_images_in_natural_order(tmp_path):
     assert frames[-1].time == pytest.approx(0.6)
     assert video_info(tmp_path).n_frames == 4
     assert [p.name for p in image_files(tmp_path)][-1] == "frame10.png"
+
+
+class Camera:
+    """Stands in for `cv2.VideoCapture`: three frames, then it is unplugged."""
+
+    released = 0
+
+    def __init__(self, index):
+        self.frames = [np.full((48, 64, 3), (0, 0, 50 * k), np.uint8) for k in (1, 2, 3)]
+
+    def isOpened(self):
+        return True
+
+    def get(self, which):
+        return {cv2.CAP_PROP_FPS: 15.0, cv2.CAP_PROP_FRAME_WIDTH: 64.0,
+                cv2.CAP_PROP_FRAME_HEIGHT: 48.0}[which]
+
+    def read(self):
+        return (True, self.frames.pop(0)) if self.frames else (False, None)
+
+    def release(self):
+        Camera.released += 1
+
+
+@pytest.mark.parametrize("source", [0, "0"])
+def test_a_camera(monkeypatch, source):
+    monkeypatch.setattr(cv2, "VideoCapture", Camera)
+    Camera.released = 0
+    assert video_info(source) == VideoInfo(64, 48, 15.0, None)
+    frames = list(read_video(source, start=1))
+    assert [f.index for f in frames] == [1, 2] and frames[0].time <= frames[1].time
+    assert [f.image[0, 0].tolist() for f in frames] == [[100, 0, 0], [150, 0, 0]]  # BGR to RGB
+    assert [f.index for f in read_video(source, stop=2)] == [0, 1]
+    assert Camera.released == 3
+
+
+def test_a_stream_url(clip, tmp_path):
+    handler = partial(QuietHandler, directory=str(tmp_path))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}/{clip.name}"
+        assert video_info(url) == video_info(clip)
+        assert len(list(read_video(url))) == 10
+        with pytest.raises(VideoError, match=f"{url}.none: cannot be opened as a video"):
+            list(read_video(url + ".none"))
+        server.shutdown()
+
+
+class QuietHandler(SimpleHTTPRequestHandler):
+    def log_message(self, *args):
+        pass
 
 
 def test_interrupted_writing_leaves_a_valid_file(tmp_path):

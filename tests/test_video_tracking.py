@@ -102,6 +102,28 @@ def test_a_video_file_with_masks_in_some_frames(tmp_path):
     assert [int(p.stem) for p in sorted(result.files["masks"].iterdir())] == [0, 5, 10]
 
 
+def test_the_times_of_a_variable_rate_are_kept(tmp_path):
+    video, times = shapes(), np.cumsum([0, *np.tile([0.04, 0.3], 6)])[:N]
+    with VideoWriter(tmp_path / "v.mp4", 25) as writer:
+        for t in range(N):
+            writer.write(video[t], time=times[t])
+    result = track(tmp_path / "v.mp4", tmp_path / "out", dict(enumerate(video.label_maps)))
+    shown = [frame.time for frame in read_video(result.files["video"])]
+    assert shown == pytest.approx(times, abs=1e-3)
+
+
+def test_a_truncated_video_is_tracked_as_far_as_it_goes(tmp_path, caplog):
+    video = shapes()
+    with VideoWriter(tmp_path / "v.mp4", 10) as writer:
+        for t in range(N):
+            writer.write(video[t])
+    data = (tmp_path / "v.mp4").read_bytes()
+    (tmp_path / "v.mp4").write_bytes(data[: len(data) * 3 // 4])
+    result = track(tmp_path / "v.mp4", tmp_path / "out", dict(enumerate(video.label_maps)))
+    assert 0 < result.n_frames == len(list(read_video(result.files["video"]))) < N
+    assert f"v.mp4: ends after {result.n_frames} of its {N} frames" in caplog.text
+
+
 def test_masks_that_count_from_one(tmp_path, clip):
     video = shapes()
     with VideoWriter(tmp_path / "v.mp4", 10) as writer:
