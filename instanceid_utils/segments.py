@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-import cv2
 import numpy as np
 
 from instanceid_utils._cutting import cut, square
+from instanceid_utils._finding import of_label_map, of_stack
 
 CROP_SIZE = 64
 MARGIN = 0.1
@@ -94,7 +94,8 @@ def find_segments(masks):
         )
     if 0 in masks.shape[-2:]:
         raise ValueError(f"masks: expected at least one pixel, got shape {masks.shape}")
-    return _from_stack(masks) if stack else _from_label_map(masks)
+    found = of_stack(masks) if stack else of_label_map(masks)
+    return Segments(masks.shape[-2:], *found)
 
 
 def _mask_hint(masks):
@@ -105,70 +106,6 @@ def _mask_hint(masks):
     if masks.dtype.kind in "iuf" and masks.ndim == 3:
         return "; masks of 0 and 1 are masks.astype(bool)"
     return ""
-
-
-def _from_stack(masks):
-    n, height, width = masks.shape
-    boxes = np.zeros((n, 4), np.int32)
-    patches = []
-    for i, mask in enumerate(masks):
-        x, y, w, h = cv2.boundingRect(np.ascontiguousarray(mask).view(np.uint8))
-        if w:
-            boxes[i] = x, y, x + w, y + h
-        patches.append(mask[y : y + h, x : x + w].copy())
-    areas = np.array([np.count_nonzero(patch) for patch in patches], np.int64)
-    return Segments((height, width), np.arange(1, n + 1), boxes, areas, tuple(patches))
-
-
-def _from_label_map(label_map):
-    """One pass finds the runs (equal neighbours in a row); all the rest works on those few."""
-    _check_labels(label_map)
-    frame_shape = label_map.shape
-    foreground = label_map if label_map.dtype == np.uint8 else (label_map != 0).view(np.uint8)
-    x, y, width, height = cv2.boundingRect(np.ascontiguousarray(foreground))
-    if not width:
-        return Segments(frame_shape, *_NONE, ())
-
-    label_map = np.ascontiguousarray(label_map[y : y + height, x : x + width])
-    edge = np.empty((height, width), bool)
-    edge[:, 0] = True
-    np.not_equal(label_map[:, 1:], label_map[:, :-1], out=edge[:, 1:])
-    starts = np.flatnonzero(edge)
-    stops = np.empty_like(starts)
-    stops[:-1], stops[-1] = starts[1:], height * width
-    values = label_map.ravel()[starts]
-    order = np.flatnonzero(values)
-    order = order[np.argsort(values[order], kind="stable")]
-    starts, lengths = starts[order], (stops - starts)[order]
-    labels, first = np.unique(values[order], return_index=True)
-
-    tops, lefts = np.divmod(starts, width)
-    boxes = np.stack(
-        [
-            np.minimum.reduceat(lefts, first),
-            np.minimum.reduceat(tops, first),
-            np.maximum.reduceat(lefts + lengths, first),
-            np.maximum.reduceat(tops, first) + 1,
-        ],
-        axis=1,
-    )
-    patches = tuple(
-        label_map[top:bottom, left:right] == label
-        for label, (left, top, right, bottom) in zip(labels, boxes.tolist())
-    )
-    areas = np.add.reduceat(lengths, first).astype(np.int64)
-    boxes = (boxes + (x, y, x, y)).astype(np.int32)
-    return Segments(frame_shape, labels.astype(np.int64), boxes, areas, patches)
-
-
-def _check_labels(label_map):
-    if label_map.dtype.kind == "i" and label_map.min() < 0:
-        raise ValueError(f"masks: expected labels >= 0, got {label_map.min()}")
-    if label_map.dtype == np.uint64 and label_map.max() >= 2**63:
-        raise ValueError(f"masks: expected labels below 2**63, got {label_map.max()}")
-
-
-_NONE = np.zeros(0, np.int64), np.zeros((0, 4), np.int32), np.zeros(0, np.int64)
 
 
 def check_frame(frame, frame_shape=None):
