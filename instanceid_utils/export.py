@@ -17,7 +17,6 @@ What is written is valid whenever writing stops; ``summary.json`` says if it is 
 
 from __future__ import annotations
 
-import io
 import json
 import logging
 from dataclasses import dataclass
@@ -26,10 +25,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from instanceid_utils._track_texts import TEXTS, TrackTexts
 from instanceid_utils.contact_sheet import ContactSheet
 from instanceid_utils.data import natural_key, write_label_map
-from instanceid_utils.decision import write_jsonl
-from instanceid_utils.formats import FormatError, mot, mots, youtube_vis
+from instanceid_utils.formats import FormatError, youtube_vis
 from instanceid_utils.formats.palette import id_map
 from instanceid_utils.overlay import Overlay
 from instanceid_utils.segments import Segments
@@ -41,7 +40,6 @@ logger = logging.getLogger(__name__)
 
 OUTPUTS = ("video", "masks", "mot", "mots", "youtube-vis", "decisions", "contact-sheet", "timeline")
 SUMMARY = "summary.json"
-_TEXTS = {"mot": "mot.txt", "mots": "mots.txt", "decisions": "decisions.jsonl"}
 
 
 @dataclass
@@ -117,16 +115,13 @@ class TrackOutputs:
             self._runs.restore(notes["runs"])
             self._overlay.restore(notes["overlay"])
             self._sheet.restore(arrays)
-        self._texts = {}
-        for key in _TEXTS.keys() & self.outputs:
-            self._texts[key] = open(self.out_dir / _TEXTS[key], "ab")
-            self._texts[key].truncate(notes.get("offsets", {}).get(key, 0))
+        self._texts = TrackTexts(self.out_dir, self.outputs, notes.get("offsets"))
 
     def _prepare(self, goes_on):
         ours = (self.out_dir / SUMMARY).exists()
         masks = self.out_dir / "masks"
         if not ours and not goes_on:
-            in_the_way = [path for name in ("tracked.mp4", "masks", *_TEXTS.values())
+            in_the_way = [path for name in ("tracked.mp4", "masks", *TEXTS.values())
                           for path in [self.out_dir / name]
                           if path.exists() and not (path.is_dir() and not any(path.iterdir()))]
             if in_the_way:
@@ -166,18 +161,7 @@ class TrackOutputs:
             write_label_map(self.out_dir / "masks" / f"{stem}.png", id_map(segments, ids))
         if "contact-sheet" in self.outputs:
             self._sheet.add(frame.index, frame.image, segments, ids)
-        number = self.n_frames
-        if "mot" in self._texts:
-            self._write_text("mot", mot.format_lines(number, segments, ids, frame.scores))
-        if "mots" in self._texts:
-            self._write_text("mots", mots.format_lines(number, segments, ids, frame.classes))
-        if "decisions" in self._texts:
-            lines = io.StringIO()
-            write_jsonl(lines, frame.index, frame.decisions)
-            self._write_text("decisions", lines.getvalue())
-
-    def _write_text(self, key, text):
-        self._texts[key].write(text.encode())
+        self._texts.write(self.n_frames, frame)
 
     def checkpoint(self):
         """End what is written so far so that another object can go on after it.
@@ -188,13 +172,11 @@ class TrackOutputs:
             In types that JSON has.
         arrays : dict of ndarray
         """
-        for text in self._texts.values():
-            text.flush()
         notes = {
             "n_frames": self.n_frames, "names": list(self._names), "cuts": list(self._cuts),
             "ids": list(self._last_ids), "runs": self._runs.state(), "video": self._video.cut(),
             "overlay": self._overlay.state(),
-            "offsets": {key: text.tell() for key, text in self._texts.items()},
+            "offsets": self._texts.offsets(),
         }  # fmt: skip
         return notes, self._sheet.state()
 
@@ -213,9 +195,7 @@ class TrackOutputs:
         dict of str to pathlib.Path
             The files and folders written, by output.
         """
-        for text in self._texts.values():
-            text.close()
-        files = {key: self.out_dir / name for key, name in _TEXTS.items() if key in self._texts}
+        files = self._texts.close()
         self._video.close(keep_parts=not complete)
         if "video" in self.outputs and self.n_frames:
             files["video"] = self._video.path

@@ -182,7 +182,7 @@ def test_going_on_after_a_checkpoint_gives_the_same_files(tmp_path, files, cut):
     state = json.loads(json.dumps(notes)), arrays
     for t in range(cut, min(cut + 2, N)):
         sink.write(tracked(t))  # what a killed process wrote after its last checkpoint
-    for text in sink._texts.values():
+    for text in sink._texts._files.values():
         text.close()
     sink = TrackOutputs(tmp_path, (W, H), 10, state=state)
     for t in range(cut, N):
@@ -201,7 +201,7 @@ def test_a_partial_result_says_so_and_has_no_masks_beyond_its_end(tmp_path):
         sink.write(tracked(t))
     state = sink.checkpoint()
     sink.write(tracked(3))
-    for text in sink._texts.values():
+    for text in sink._texts._files.values():
         text.close()
     sink = TrackOutputs(tmp_path, (W, H), 10, state=state)
     files = sink.close(complete=False)

@@ -16,6 +16,7 @@ from moving_shapes import HEIGHT, WIDTH, HueEmbedder, Video
 
 from instanceid_utils import checkpoints, video_tracking
 from instanceid_utils._ahead import Ahead, Behind
+from instanceid_utils._track_texts import TrackTexts
 from instanceid_utils.data import read_label_map, write_label_map
 from instanceid_utils.formats import FormatError, read_masks
 from instanceid_utils.gallery import Gallery
@@ -354,15 +355,15 @@ def test_a_frame_that_cannot_be_written_leaves_the_checkpoint_before_it(clip, tm
                                                                        monkeypatch):
     whole = track(clip[0], tmp_path / "whole", clip[1])
     out = tmp_path / "out"
-    write, full = video_tracking.TrackOutputs._write_text, []
+    write, full = TrackTexts.write, []
 
-    def fails(self, key, text):
-        if self.n_frames == 9 and key == "mots" and not full:
-            full.append(True)
+    def fails(self, number, frame):
+        if number == 9 and not full:
+            full.append(self._write("mot", "1,2,3"))
             raise OSError(28, "No space left on device", str(out / "mots.txt"))
-        write(self, key, text)
+        write(self, number, frame)
 
-    monkeypatch.setattr(video_tracking.TrackOutputs, "_write_text", fails)
+    monkeypatch.setattr(TrackTexts, "write", fails)
     with pytest.raises(OSError, match=r"No space left.*mots\.txt"):
         track(clip[0], out, clip[1], checkpoint_every=4)
     track(clip[0], out, clip[1], checkpoint_every=4, resume=True)
