@@ -1,8 +1,8 @@
 """The loop of `video_tracking`: from frames with masks to results, until the end or a stop.
 
-Four things go on at once: the next frames are decoded and their masks found, one is embedded,
-the one before it is decided on, those before that are drawn and written. Memory holds some ten
-frames.
+Three things go on at once: the next frames are decoded and their masks found, one is embedded
+and decided on, those before it are drawn and written. Memory holds some ten frames. (To embed in
+a fourth thread is slower: it waits for the decision's hold on Python, not for the processor.)
 """
 
 from __future__ import annotations
@@ -48,14 +48,13 @@ class TrackLoop:
     def go(self, stopped, bar):
         """Track to the end, or until ``stopped`` is set; return the error that ended it."""
         first = self.sink.n_frames
-        frames = Ahead(self.feed.frames(start=first))
-        observed, writer = Ahead(map(self._observe, frames), n=2), Behind(self.sink.write)
+        frames, writer = Ahead(self.feed.frames(start=first)), Behind(self.sink.write)
         error = None
         try:
-            for frame, masks, observation in observed:
+            for frame, masks in frames:
                 if stopped.is_set():
                     break
-                self._track(frame, masks, observation)
+                self._track(frame, masks)
                 while len(self.waiting) > self.delay:
                     writer.put(self.waiting.popleft())
                 bar.update(frame.index >= self.next_index)
@@ -74,7 +73,6 @@ class TrackLoop:
             error = problem
         finally:
             bar.close()
-            observed.close()
             frames.close()
         # A frame that was written in part cannot be gone on from: the checkpoint before it can.
         if not self.finished and not writer.failed:
@@ -82,22 +80,15 @@ class TrackLoop:
         writer.close()
         return error
 
-    def _observe(self, item):
-        """Embed the segments of a frame, which changes nothing in the tracker."""
-        frame, masks = item
-        if masks is None or frame.index in self.decided:
-            return frame, masks, None
-        return frame, masks, self.tracker.observe(frame.image, masks.segments)
-
-    def _track(self, frame, masks, observation):
+    def _track(self, frame, masks):
         if masks is None:
             self.waiting.append(TrackedFrame(frame.index, frame.time, frame.name, frame.image,
                                              None, np.zeros(0, np.int64)))
             return
         if frame.index in self.decided:
-            ids, decisions, cut = self.decided[frame.index]
+            ids, decisions, cut = self.decided.pop(frame.index)
         else:
-            update = self.tracker.decide(observation)
+            update = self.tracker.update(frame.image, masks.segments)
             ids, decisions, cut = update.ids, update.decisions, update.shot_cut
             self._relabel(update.relabelled)
         self.waiting.append(TrackedFrame(

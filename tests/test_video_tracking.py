@@ -240,7 +240,7 @@ def test_interrupted_and_gone_on_with_is_as_if_never_stopped(clip, tmp_path, sto
 
 
 class Signals(HueEmbedder):
-    """Sends this process a signal while the first frame is embedded, in a thread of its own."""
+    """Sends this process a signal while the first frame is embedded."""
 
     def embed_crops(self, crops):
         if not self.n_crops:
@@ -248,7 +248,7 @@ class Signals(HueEmbedder):
         return super().embed_crops(crops)
 
 
-def test_stopped_before_anything_is_decided_is_valid_and_can_be_gone_on_with(clip, tmp_path):
+def test_stopped_in_the_first_frame_is_valid_and_can_be_gone_on_with(clip, tmp_path):
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     track(clip[0], whole, clip[1])
     with pytest.raises(Interrupted) as info:
@@ -258,6 +258,23 @@ def test_stopped_before_anything_is_decided_is_valid_and_can_be_gone_on_with(cli
     assert (parts / "tracked.mp4").exists() == (n_frames > 0)
     track(clip[0], parts, clip[1], resume=True)
     same_results(whole, parts)
+
+
+def test_a_second_ctrl_c_breaks_off_and_the_run_can_be_started_anew(clip, tmp_path, monkeypatch):
+    class Impatient(InstanceID):
+        def decide(self, observation):
+            for _ in range(2):
+                os.kill(os.getpid(), signal.SIGINT)
+            return super().decide(observation)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(video_tracking, "InstanceID", Impatient)
+        with pytest.raises(KeyboardInterrupt) as info:
+            track(clip[0], tmp_path / "out", clip[1])
+    assert not isinstance(info.value, Interrupted)
+    assert json.loads((tmp_path / "out" / "summary.json").read_text()) == {"complete": False}
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert track(clip[0], tmp_path / "out", clip[1]).complete
 
 
 def test_stopped_in_the_last_frame_is_complete(clip, tmp_path, stop_at):
