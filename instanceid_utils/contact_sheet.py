@@ -90,7 +90,7 @@ class ContactSheet:
         row[4:-4, 4:12] = id_colour(id_)
         for k, (text, scale) in enumerate([(f"ID {id_}", 0.6), (f"first {unit} {first}", 0.42),
                                            (f"last {unit} {last}", 0.42),
-                                           (f"seen {sightings} times", 0.42)]):
+                                           (_times(sightings), 0.42)]):
             y = 22 + round(k * size / 4.4)
             cv2.putText(row, text, (20, y), cv2.FONT_HERSHEY_SIMPLEX, scale, INK, 1, cv2.LINE_AA)
         chosen = np.unique(np.linspace(0, len(crops) - 1, self.n_crops).round().astype(int))
@@ -116,3 +116,7 @@ class ContactSheet:
         for id_, *row, n in arrays["rows"].tolist():
             self._rows[id_] = [*row, kept[at:at + n]]
             at += n
+
+
+def _times(n):
+    return "seen once" if n == 1 else f"seen {n} times"
