@@ -144,9 +144,10 @@ class PlaceMemory:
         iou = _iou(boxes[:, None], expected[near], buffer)
         inside = _contained(boxes[:, None], expected[near])
         place = np.maximum(iou, (iou + inside) / 2) * self._trust(age[near])
+        each = np.arange(len(boxes))[:, None]
         order = np.argsort(-place, axis=1, kind="stable")[:, :k]
-        place = np.take_along_axis(place, order, axis=1)
-        return np.where(place > 0, ids[np.take_along_axis(near, order, axis=1)], -1), place
+        place = place[each, order]
+        return np.where(place > 0, ids[near[each, order]], -1), place
 
     def _expect(self, time):
         ids = np.array(sorted(self._seen), np.int64)
@@ -202,11 +203,12 @@ class PlaceMemory:
         return self.fade ** (age - 1.0)
 
     def _velocity(self, last, box, time):
-        step = (_centre(box) - _centre(last.box_tlbr)) / (time - last.time)
+        ends = zip(_centre(box), _centre(last.box_tlbr))
+        step = tuple((now - before) / (time - last.time) for now, before in ends)
         if last.velocity == (0.0, 0.0):
-            return tuple(step.tolist())
-        mixed = self.inertia * np.array(last.velocity) + (1 - self.inertia) * step
-        return tuple(mixed.tolist())
+            return step
+        kept, new = self.inertia, 1 - self.inertia
+        return tuple(kept * v + new * s for v, s in zip(last.velocity, step))
 
 
 def _nearest(boxes, expected):
@@ -222,4 +224,4 @@ def _nearest(boxes, expected):
 
 def _centre(box_tlbr):
     left, top, right, bottom = box_tlbr
-    return np.array([(left + right) / 2, (top + bottom) / 2])
+    return (left + right) / 2, (top + bottom) / 2

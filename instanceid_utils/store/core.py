@@ -224,18 +224,17 @@ def _unit(vectors, otherwise):
 
 def _first_distinct(ids, squared, k):
     """Keep the first k different IDs of each row, in order of (distance, ID)."""
+    each = np.arange(len(ids))[:, None]
     order = np.lexsort((ids, squared), axis=-1)
-    ids = np.take_along_axis(ids, order, axis=1)
-    squared = np.take_along_axis(squared, order, axis=1)
+    ids, squared = ids[each, order], squared[each, order]
     by_id = ids.argsort(axis=1, kind="stable")
-    sorted_ids = np.take_along_axis(ids, by_id, axis=1)
+    sorted_ids = ids[each, by_id]
     again = np.zeros(ids.shape, bool)
-    repeats = sorted_ids[:, 1:] == sorted_ids[:, :-1]
-    np.put_along_axis(again, by_id[:, 1:], repeats, axis=1)
-    ids, squared = np.where(again, NOBODY, ids), np.where(again, np.float32(np.inf), squared)
+    again[each, by_id[:, 1:]] = sorted_ids[:, 1:] == sorted_ids[:, :-1]
     order = again.argsort(axis=1, kind="stable")[:, :k]  # the first of each ID to the front
-    lacking = (0, 0), (0, max(0, k - ids.shape[1]))
-    return (
-        np.pad(np.take_along_axis(ids, order, axis=1), lacking, constant_values=NOBODY),
-        np.pad(np.take_along_axis(squared, order, axis=1), lacking, constant_values=np.inf),
-    )
+    first = ~again[each, order]
+    nearest_ids = np.full((len(ids), k), NOBODY)
+    nearest = np.full((len(ids), k), np.inf, np.float32)
+    np.copyto(nearest_ids[:, : order.shape[1]], ids[each, order], where=first)
+    np.copyto(nearest[:, : order.shape[1]], squared[each, order], where=first)
+    return nearest_ids, nearest

@@ -68,7 +68,8 @@ def _most_redundant(kept, ages, vectors):
     """Column of the older member of the closest pair; the new vector is the youngest."""
     together = np.concatenate([kept, vectors[:, None]], axis=1)
     first, second = _closest_pair(together)
-    ages = np.pad(ages, ((0, 0), (0, 1)), constant_values=np.iinfo(np.int64).max)
+    youngest = np.full((len(ages), 1), np.iinfo(np.int64).max)
+    ages = np.concatenate([ages, youngest], axis=1)
     each = np.arange(len(ages))
     return np.where(ages[each, first] < ages[each, second], first, second)
 
