@@ -1,8 +1,10 @@
 """The loop of `video_tracking`: from frames with masks to results, until the end or a stop.
 
-Three things go on at once: the next frames are decoded and their masks found, one is embedded
-and decided on, those before it are drawn and written. Memory holds some ten frames. (To embed in
-a fourth thread is slower: it waits for the decision's hold on Python, not for the processor.)
+Three things go on at once: the next frames are decoded and their masks found, some are embedded
+and decided on, those before them are drawn and written. Memory holds some fifteen frames. (To
+embed in a fourth thread is slower: it waits for the decision's hold on Python, not for the
+processor.) Frames are embedded in blocks, which begin at multiples of the block's length, so that
+a resumed run puts the same segments together as one that never stopped.
 """
 
 from __future__ import annotations
@@ -18,6 +20,9 @@ import numpy as np
 from instanceid_utils._ahead import Ahead, Behind
 from instanceid_utils.export import TrackedFrame
 from instanceid_utils.regimes import final_id
+from instanceid_utils.views import observe_together
+
+BLOCK = 4  # frames embedded together
 
 
 class TrackLoop:
@@ -48,13 +53,16 @@ class TrackLoop:
     def go(self, stopped, bar):
         """Track to the end, or until ``stopped`` is set; return the error that ended it."""
         first = self.sink.n_frames
-        frames, writer = Ahead(self.feed.frames(start=first)), Behind(self.sink.write)
+        frames = Ahead(self.feed.frames(start=first - first % BLOCK), n=BLOCK)
+        writer = Behind(self.sink.write)
         error = None
         try:
-            for frame, masks in frames:
+            for frame, masks, observation in self._observe(frames):
                 if stopped.is_set():
                     break
-                self._track(frame, masks)
+                if frame.index < first:
+                    continue
+                self._track(frame, masks, observation)
                 while len(self.waiting) > self.delay:
                     writer.put(self.waiting.popleft())
                 bar.update(frame.index >= self.next_index)
@@ -80,7 +88,28 @@ class TrackLoop:
         writer.close()
         return error
 
-    def _track(self, frame, masks):
+    def _observe(self, frames):
+        """Yield frames and masks with their observations, block by block."""
+        block, error = [], None
+        try:
+            for frame, masks in frames:
+                block.append((frame, masks))
+                if (frame.index + 1) % BLOCK == 0:
+                    yield from self._observe_block(block)
+                    block = []
+        except Exception as problem:  # what came before it is tracked first
+            error = problem
+        yield from self._observe_block(block)
+        if error is not None:
+            raise error
+
+    def _observe_block(self, block):
+        seen = [(frame.image, masks.segments) for frame, masks in block if masks is not None]
+        observations = iter(observe_together(self.tracker.embedder, seen))
+        for frame, masks in block:
+            yield frame, masks, None if masks is None else next(observations)
+
+    def _track(self, frame, masks, observation):
         if masks is None:
             self.waiting.append(TrackedFrame(frame.index, frame.time, frame.name, frame.image,
                                              None, np.zeros(0, np.int64)))
@@ -88,7 +117,7 @@ class TrackLoop:
         if frame.index in self.decided:
             ids, decisions, cut = self.decided.pop(frame.index)
         else:
-            update = self.tracker.update(frame.image, masks.segments)
+            update = self.tracker.decide(observation)
             ids, decisions, cut = update.ids, update.decisions, update.shot_cut
             self._relabel(update.relabelled)
         self.waiting.append(TrackedFrame(

@@ -58,12 +58,34 @@ def observe(embedder, frame, masks):
     -------
     Observation
     """
-    every = find_segments(masks)
-    check_frame(frame, every.frame_shape)
-    segments = every.select(np.flatnonzero(every.areas))
+    return observe_together(embedder, [(frame, masks)])[0]
+
+
+def observe_together(embedder, frames):
+    """Observe several frames, with all their segments in one batch: less time for each.
+
+    Parameters
+    ----------
+    embedder : embedding.Embedder
+    frames : sequence of (ndarray (H, W, 3) uint8, ndarray)
+        Frame and masks, as for `observe`.
+
+    Returns
+    -------
+    list of Observation
+    """
+    found, crops = [], []
+    for frame, masks in frames:
+        every = find_segments(masks)
+        check_frame(frame, every.frame_shape)
+        segments = every.select(np.flatnonzero(every.areas))
+        crops.append(cut_crops(frame, segments, embedder.crop_size, embedder.margin))
+        bare = (replace(part, patches=()) for part in (every, segments))
+        found.append((*bare, signature(frame)))
     vectors = np.zeros((0, embedder.dim), np.float32)
-    if len(segments):
-        crops = cut_crops(frame, segments, embedder.crop_size, embedder.margin)
-        vectors = embedder.embed_crops(crops)
-    bare = (replace(part, patches=()) for part in (every, segments))
-    return Observation(*bare, vectors, signature(frame))
+    if any(map(len, crops)):
+        vectors = embedder.embed_crops(np.concatenate(crops))
+    ends = np.cumsum([len(part) for part in crops])
+    parts = np.split(vectors, ends[:-1])
+    return [Observation(every, segments, part, look)
+            for (every, segments, look), part in zip(found, parts)]
