@@ -9,6 +9,7 @@ import pytest
 from instanceid_utils.decision import NO_ID
 from instanceid_utils.gallery import Gallery
 from instanceid_utils.tracking import InstanceID
+from instanceid_utils.views import observe, observe_together
 
 H, W = 120, 200
 RED, PINK, GREEN, BLUE = (200, 20, 20), (200, 60, 60), (20, 200, 20), (20, 20, 200)
@@ -67,6 +68,16 @@ def test_ids_last_and_follow_the_order_of_labels(tracker):
     assert update.ids.tolist() == [1, 2] and update.ids.dtype == np.int64
     assert [d.label for d in update.decisions] == [3, 9]
     assert [d.reason for d in update.decisions] == ["reused", "reused"]
+
+
+def test_frames_observed_together_are_as_observed_alone():
+    frames = [*scenes(), paint()]  # the last one without a segment
+    for (frame, masks), seen in zip(frames, observe_together(ColourEmbedder(), frames)):
+        alone = observe(ColourEmbedder(), frame, masks)
+        np.testing.assert_array_equal(seen.vectors, alone.vectors)
+        np.testing.assert_array_equal(seen.segments.labels, alone.segments.labels)
+        np.testing.assert_array_equal(seen.signature[0], alone.signature[0])
+    assert observe_together(ColourEmbedder(), []) == []
 
 
 def test_a_newcomer_gets_a_new_id(tracker):

@@ -239,6 +239,34 @@ def test_interrupted_and_gone_on_with_is_as_if_never_stopped(clip, tmp_path, sto
     assert sorted(p.name for p in parts.iterdir()) == sorted(p.name for p in whole.iterdir())
 
 
+class Notes(HueEmbedder):
+    """Remembers how many crops came together."""
+
+    def __init__(self):
+        super().__init__()
+        self.sizes = []
+
+    def embed_crops(self, crops):
+        self.sizes.append(len(crops))
+        return super().embed_crops(crops)
+
+
+def test_a_resumed_run_embeds_the_same_crops_together(clip, tmp_path, stop_at):
+    whole, rest = Notes(), Notes()
+    track(clip[0], tmp_path / "whole", clip[1], embedder=whole)
+    assert 1 < len(whole.sizes) < N / 2  # frames are embedded together
+    stop_at(5, clip[0], tmp_path / "parts", clip[1])
+    track(clip[0], tmp_path / "parts", clip[1], embedder=rest, resume=True)
+    assert rest.sizes == whole.sizes[1:]  # frame 6 is in the second block
+
+
+def test_frames_before_a_broken_mask_are_tracked(clip, tmp_path):
+    (clip[1] / "00006.png").write_bytes(b"broken")
+    with pytest.raises(ValueError, match="00006.png"):
+        track(clip[0], tmp_path / "out", clip[1])
+    assert json.loads((tmp_path / "out" / "summary.json").read_text())["n_frames"] == 6
+
+
 class Signals(HueEmbedder):
     """Sends this process a signal while the first frame is embedded."""
 
