@@ -12,8 +12,10 @@ import cv2
 import numpy as np
 from tqdm.auto import tqdm
 
+from instanceid_utils.formats.palette import MAX_ID, id_map
 from instanceid_utils.lazy import LazySequence
 from instanceid_utils.mask_feed import MaskFeed
+from instanceid_utils.segments import find_segments
 from instanceid_utils.video import video_info
 from instanceid_utils.views import observe
 
@@ -22,7 +24,7 @@ class Recording(NamedTuple):
     """What `record_video` keeps, as `widgets.tracker_widget` takes it."""
 
     frames: LazySequence  # of ndarray (H, W, 3), uint8
-    label_maps: LazySequence  # of ndarray (H, W), uint16
+    label_maps: LazySequence  # of ndarray (H, W), uint8 or uint16
     observations: list  # of tracking.Observation
 
 
@@ -55,9 +57,10 @@ def record_video(source, embedder, *, masks=None, segmenter=None, min_area=None,
         for frame, found in feed.frames():
             if stop is not None and len(pictures) >= stop:
                 break
-            empty = np.zeros(frame.image.shape[:2], np.uint16)
-            label_map = empty if found is None else found.masks.astype(np.uint16)
-            observations.append(observe(embedder, frame.image, label_map))
+            segments = find_segments(np.zeros(frame.image.shape[:2], np.uint8)) \
+                if found is None else found.segments
+            observations.append(observe(embedder, frame.image, segments))
+            label_map = _label_map(segments)
             quality = [cv2.IMWRITE_JPEG_QUALITY, 90]
             pictures.append(cv2.imencode(".jpg", frame.image[..., ::-1], quality)[1])
             label_maps.append(cv2.imencode(".png", label_map)[1])
@@ -68,3 +71,10 @@ def record_video(source, embedder, *, masks=None, segmenter=None, min_area=None,
         LazySequence(lambda t: cv2.imdecode(label_maps[t], cv2.IMREAD_UNCHANGED), len(label_maps)),
         observations,
     )  # fmt: skip
+
+
+def _label_map(segments):
+    """Draw the segments by label, or numbered in their order where a PNG cannot hold a label."""
+    labels = segments.labels
+    fits = labels.max(initial=0) <= MAX_ID
+    return id_map(segments, labels if fits else np.arange(1, len(segments) + 1))

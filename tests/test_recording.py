@@ -46,3 +46,14 @@ def test_it_stops_and_it_cleans(tmp_path):
                              progress=False)  # fmt: skip
     assert len(recording.frames) == 2
     assert not any(len(o.every) for o in recording.observations)
+
+
+def test_labels_of_any_size(tmp_path):
+    path, shapes, masks = make(tmp_path)
+    large = {t: FrameMasks(t, np.where(found.masks > 0, found.masks.astype(np.int64) << 16, 0))
+             for t, found in masks.items()}  # fmt: skip
+    recording = record_video(path, HueEmbedder(), masks=large, progress=False)
+    for t in (0, 5):
+        assert np.array_equal(recording.label_maps[t] > 0, shapes.label_map(t) > 0)
+        assert len(np.unique(recording.label_maps[t])) == len(np.unique(shapes.label_map(t)))
+        assert (recording.observations[t].every.labels >= 1 << 16).all()
