@@ -90,24 +90,13 @@ class TrackLoop:
 
     def _observe(self, frames):
         """Yield frames and masks with their observations, block by block."""
-        block, error = [], None
-        try:
-            for frame, masks in frames:
-                block.append((frame, masks))
-                if (frame.index + 1) % BLOCK == 0:
-                    yield from self._observe_block(block)
-                    block = []
-        except Exception as problem:  # what came before it is tracked first
-            error = problem
-        yield from self._observe_block(block)
-        if error is not None:
-            raise error
-
-    def _observe_block(self, block):
-        seen = [(frame.image, masks.segments) for frame, masks in block if masks is not None]
-        observations = iter(observe_together(self.tracker.embedder, seen))
-        for frame, masks in block:
-            yield frame, masks, None if masks is None else next(observations)
+        for block, error in _blocks(frames):
+            seen = [(frame.image, masks.segments) for frame, masks in block if masks is not None]
+            observations = iter(observe_together(self.tracker.embedder, seen))
+            for frame, masks in block:
+                yield frame, masks, None if masks is None else next(observations)
+            if error is not None:
+                raise error
 
     def _track(self, frame, masks, observation):
         if masks is None:
@@ -137,6 +126,20 @@ class TrackLoop:
         waiting = {item.index: (item.ids.tolist(), item.decisions, item.shot_cut)
                    for item in self.waiting if item.segments is not None}
         self.checkpoints.save(self.tracker, self.next_index, waiting, self.sink.checkpoint())
+
+
+def _blocks(frames):
+    """Yield lists of frames and masks, and what broke off the last one; that is tracked first."""
+    block, error = [], None
+    try:
+        for frame, masks in frames:
+            block.append((frame, masks))
+            if (frame.index + 1) % BLOCK == 0:
+                yield block, None
+                block = []
+    except Exception as problem:
+        error = problem
+    yield block, error
 
 
 @contextmanager
