@@ -52,7 +52,7 @@ bench: $(INSTALLED) ## run every benchmark
 	done; [ -z "$$failed" ] || { echo "failed:$$failed" >&2; exit 1; }
 
 pretrain: $(INSTALLED) ## train the shipped weights again (hours; goes on where it was stopped)
-	@$(PY) -m instanceid_utils.pretrain
+	@$(PY) -m instanceid_utils.training.pretrain
 
 lock: | .venv/bin/uv ## write requirements.lock anew from pyproject.toml
 	@.venv/bin/uv pip compile pyproject.toml --all-extras --universal --python-version 3.9 \

@@ -21,9 +21,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from instanceid_utils.data import DavisDataset, write_label_map
-from instanceid_utils.extraction import extract
-from instanceid_utils.idx import IdxReader, IdxWriter, read_idx, write_idx
+from instanceid_utils.data import DavisDataset, extract, write_label_map
+from instanceid_utils.mnist import IdxReader, IdxWriter, read_idx, write_idx
 
 HEIGHT, WIDTH = 480, 854
 N_DRAWN = 100  # different frames in a sequence

@@ -10,7 +10,7 @@ import time
 import numpy as np
 
 from instanceid_utils import Embedder
-from instanceid_utils._tensorflow import tf
+from instanceid_utils.embedding import tf
 
 BATCHES = (1, 8, 32)
 

@@ -13,12 +13,10 @@ import pandas as pd
 from tqdm.auto import tqdm
 
 from instanceid_utils import Embedder, InstanceID
-from instanceid_utils.evaluation import IdentityScorer
+from instanceid_utils.evaluation import REGIMES, IdentityScorer, IouTracker, record, replay
 from instanceid_utils.gallery import Gallery
-from instanceid_utils.iou_tracker import IouTracker
 from instanceid_utils.pipeline import open_data
-from instanceid_utils.regimes import REGIMES, final_id
-from instanceid_utils.replay import record, replay
+from instanceid_utils.tracking import final_id
 
 
 def trackers(embedder):

@@ -21,10 +21,8 @@ import pandas as pd
 from peers_worker import PEERS
 
 from instanceid_utils import Embedder, InstanceID
-from instanceid_utils.evaluation import IdentityScorer
-from instanceid_utils.iou_tracker import IouTracker
+from instanceid_utils.evaluation import REGIMES, IdentityScorer, IouTracker
 from instanceid_utils.pipeline import open_data
-from instanceid_utils.regimes import REGIMES
 
 HERE = Path(__file__).parent
 

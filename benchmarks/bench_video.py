@@ -19,11 +19,9 @@ import psutil
 from tqdm.auto import tqdm
 
 from instanceid_utils import Embedder
-from instanceid_utils._ahead import Ahead, Behind
-from instanceid_utils.export import OUTPUTS
+from instanceid_utils.app import OUTPUTS, Ahead, Behind, track_video
 from instanceid_utils.pipeline import open_data
 from instanceid_utils.video import VideoWriter, read_video, video_info
-from instanceid_utils.video_tracking import track_video
 
 
 class Loop(dict):

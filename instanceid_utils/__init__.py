@@ -3,22 +3,29 @@
 A segment becomes an embedding learned with triplet loss; a gallery holds the embeddings
 of the instances seen so far; a segment close enough to one of them gets its ID again,
 any other segment gets a new one.
+
+The rooms, in the order of a segment's way: `segments`, `data`, `mnist`, `formats`, `video`,
+`embedding`, `gallery`, `tracking`, `evaluation`, `synthetic`, `training`, `pictures`, `app`, `lab`.
 """
 
-from importlib import import_module
+from typing import TYPE_CHECKING
 
-__version__ = "1.0.0"
-__all__ = ["Embedder", "InstanceID"]
+from instanceid_utils.lazy_names import lazy_names
 
-_HOME = {"Embedder": "embedding", "InstanceID": "tracking"}
+if TYPE_CHECKING:
+    from instanceid_utils.embedding.embedder import Embedder as Embedder
+    from instanceid_utils.gallery.gallery import Gallery as Gallery
+    from instanceid_utils.mnist.idx import read_idx as read_idx
+    from instanceid_utils.mnist.idx import write_idx as write_idx
+    from instanceid_utils.tracking.tracker import InstanceID as InstanceID
 
-
-def __getattr__(name):
-    # TensorFlow takes seconds to import, and reading an IDX file needs none of it.
-    if name in _HOME:
-        return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__():
-    return sorted([*globals(), *__all__])
+__version__ = "1.1.0"
+__getattr__, __dir__, __all__ = lazy_names(
+    __name__,
+    {
+        "embedding.embedder": ("Embedder",),
+        "gallery.gallery": ("Gallery",),
+        "mnist.idx": ("read_idx", "write_idx"),
+        "tracking.tracker": ("InstanceID",),
+    },
+)

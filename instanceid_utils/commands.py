@@ -12,8 +12,8 @@ import numpy as np
 
 
 def track(args):
-    """Track a video; see `video_tracking.track_video`."""
-    from instanceid_utils.video_tracking import Interrupted, track_video
+    """Track a video; see `app.track_video`."""
+    from instanceid_utils.app.video_tracking import Interrupted, track_video
 
     embedder = _embedder(args)
     out = Path(args.out or f"{Path(args.video.rstrip('/')).stem}_tracked")
@@ -38,8 +38,8 @@ def track(args):
 
 
 def extract(args):
-    """Cut segments out; see `extraction.extract`."""
-    from instanceid_utils.extraction import extract
+    """Cut segments out; see `data.extract`."""
+    from instanceid_utils.data.extraction import extract
     from instanceid_utils.pipeline import open_data
 
     done = extract(
@@ -53,7 +53,7 @@ def extract(args):
 
 def convert(args):
     """Convert to the MNIST format; see `mnist.write_mnist`."""
-    from instanceid_utils.mnist import write_mnist
+    from instanceid_utils.mnist.mnist_files import write_mnist
 
     counts = write_mnist(
         args.source, args.out, grey_size=args.grey_size, colour_size=args.colour_size,
@@ -65,10 +65,10 @@ def convert(args):
 
 def train(args):
     """Train, save and calibrate; see `training.train`."""
-    from instanceid_utils.calibration import calibrate
-    from instanceid_utils.segment_sets import from_manifest
-    from instanceid_utils.training import embed_with, profile, train
-    from instanceid_utils.weights import calibration_path, save_weights
+    from instanceid_utils.data.segment_sets import from_manifest
+    from instanceid_utils.embedding.weights import calibration_path, save_weights
+    from instanceid_utils.evaluation.calibration import calibrate
+    from instanceid_utils.training.loop import embed_with, profile, train
 
     changes = {"loss": args.loss, "seed": args.seed}
     if args.epochs is not None:
@@ -112,8 +112,8 @@ def evaluate(args):
 
 
 def calibrate(args):
-    """Choose a threshold; see `calibration.calibrate_dataset`."""
-    from instanceid_utils.calibration import calibrate_dataset
+    """Choose a threshold; see `evaluation.calibrate_dataset`."""
+    from instanceid_utils.evaluation.calibration import calibrate_dataset
     from instanceid_utils.pipeline import open_data
 
     found = calibrate_dataset(
@@ -131,14 +131,14 @@ def calibrate(args):
 
 
 def _embedder(args):
-    from instanceid_utils.embedding import Embedder
+    from instanceid_utils.embedding.embedder import Embedder
 
     return Embedder.pretrained(args.weights)
 
 
 def _threshold(args, embedder):
     if args.calibration:
-        from instanceid_utils.calibration import Calibration
+        from instanceid_utils.evaluation.calibration import Calibration
 
         return Calibration.from_json(args.calibration).require_weights(embedder.weights_sha256)
     if args.threshold is None and embedder.threshold is None:
@@ -147,7 +147,7 @@ def _threshold(args, embedder):
 
 
 def _segmenter(args):
-    from instanceid_utils.segmenters import BackgroundSegmenter, TorchvisionSegmenter
+    from instanceid_utils.video.segmenters import BackgroundSegmenter, TorchvisionSegmenter
 
     if args.segmenter == "torchvision":
         return TorchvisionSegmenter()
@@ -157,8 +157,8 @@ def _segmenter(args):
 def _retrieval_table(args, embedder, dataset):
     import pandas as pd
 
-    from instanceid_utils.pretrain import report_table
-    from instanceid_utils.segment_sets import collect
+    from instanceid_utils.data.segment_sets import collect
+    from instanceid_utils.training.pretrain import report_table
 
     data = collect(dataset, args.sequences, size=embedder.crop_size, margin=embedder.margin,
                    progress=not args.quiet)
@@ -175,10 +175,10 @@ def _numbers(report):
 def _tracking_table(args, embedder, dataset):
     import pandas as pd
 
-    from instanceid_utils.evaluation import IdentityScorer
-    from instanceid_utils.iou_tracker import IouTracker
-    from instanceid_utils.regimes import REGIMES, score
-    from instanceid_utils.tracking import InstanceID
+    from instanceid_utils.evaluation.identity import IdentityScorer
+    from instanceid_utils.evaluation.iou_tracker import IouTracker
+    from instanceid_utils.evaluation.regimes import REGIMES, score
+    from instanceid_utils.tracking.tracker import InstanceID
 
     rows = []
     for regime, videos in REGIMES.items():

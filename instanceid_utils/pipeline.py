@@ -11,14 +11,14 @@ import logging
 import shutil
 from pathlib import Path
 
-from instanceid_utils.data import DavisDataset
-from instanceid_utils.extraction import extract
-from instanceid_utils.mnist import write_mnist
+from instanceid_utils.data.davis import DavisDataset
+from instanceid_utils.data.extraction import extract
+from instanceid_utils.embedding.weights import write_atomically
+from instanceid_utils.mnist.mnist_files import write_mnist
 from instanceid_utils.synthetic import clips
 from instanceid_utils.synthetic import dataset as generated
-from instanceid_utils.video import image_files, read_video, video_info
-from instanceid_utils.video_writer import VideoWriter
-from instanceid_utils.weights import write_atomically
+from instanceid_utils.video.reader import image_files, read_video, video_info
+from instanceid_utils.video.writer import VideoWriter
 
 logger = logging.getLogger(__name__)
 NOTE = "made_from.json"

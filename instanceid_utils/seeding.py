@@ -20,7 +20,7 @@ def seed_everything(seed: int) -> np.random.Generator:
     numpy.random.Generator
         A generator of its own, seeded alike: pass it on as ``rng``.
     """
-    from instanceid_utils._tensorflow import tf
+    from instanceid_utils.embedding.tensorflow import tf
 
     random.seed(seed)
     np.random.seed(seed)  # noqa: NPY002 - libraries still draw from the global state

@@ -17,9 +17,9 @@ from moving_shapes import HEIGHT, WIDTH, Video
 from test_video_tracking import write_folder
 
 from instanceid_utils import cli, formats
-from instanceid_utils.export import OUTPUTS
-from instanceid_utils.gallery import Gallery
-from instanceid_utils.video import read_video
+from instanceid_utils.app.outputs import OUTPUTS
+from instanceid_utils.gallery.gallery import Gallery
+from instanceid_utils.video.reader import read_video
 
 COMMANDS = ("track", "extract", "convert", "train", "evaluate", "calibrate")
 
@@ -214,7 +214,7 @@ def test_from_a_data_set_to_weights_of_ones_own(make_davis, tmp_path, capsys, mo
     assert run("convert", "segments", "--out", "mnist", "--quiet") == 0
     assert "144 images for training, 144 for testing" in capsys.readouterr().out
 
-    from instanceid_utils import training
+    from instanceid_utils.training import loop as training
 
     recipe = training.Recipe(n_identities=4, n_instances=2, epochs=1, batches_per_epoch=2,
                              widths=(8, 8, 8), dim=16, crop_size=32)

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from instanceid_utils import pipeline
-from instanceid_utils.image_files import write_rgba
-from instanceid_utils.video import VideoWriter, image_files, read_video, video_info
+from instanceid_utils.data.image_files import write_rgba
+from instanceid_utils.video.reader import VideoWriter, image_files, read_video, video_info
 
 
 def maker(text, calls):

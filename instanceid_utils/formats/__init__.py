@@ -17,8 +17,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from instanceid_utils.formats import coco, mots, npz, palette, youtube_vis
-from instanceid_utils.formats.base import FormatError, FrameMasks, MaskReader, clean_masks
-from instanceid_utils.formats.memory import from_model
+from instanceid_utils.formats.frame_masks import FormatError, FrameMasks, MaskReader, clean_masks
+from instanceid_utils.formats.model_outputs import from_model
 
 __all__ = [
     "FORMATS",
@@ -108,7 +108,7 @@ def detect_format(path):
 
 def _png_format(files):
     """16-bit grey with values from 1000 on is MOTS; anything else is a label map."""
-    from instanceid_utils.image_files import read_label_map
+    from instanceid_utils.data.image_files import read_label_map
 
     for file in files[:20]:
         try:
@@ -116,8 +116,11 @@ def _png_format(files):
         except ValueError as error:
             raise FormatError(str(error)) from error
         if label_map.any():
-            return "mots-png" if label_map.dtype.itemsize == 2 and \
-                label_map[label_map > 0].min() >= 1000 else "palette"
+            return (
+                "mots-png"
+                if label_map.dtype.itemsize == 2 and label_map[label_map > 0].min() >= 1000
+                else "palette"
+            )
     return "palette"
 
 
@@ -132,5 +135,7 @@ def _json_format(content, path):
             return "youtube-vis"
         if "segmentation" in content[0]:
             return "coco"
-    raise FormatError(f"{path}: expected COCO or YouTube-VIS JSON (images or videos with "
-                      "annotations, or a list of results)")
+    raise FormatError(
+        f"{path}: expected COCO or YouTube-VIS JSON (images or videos with "
+        "annotations, or a list of results)"
+    )

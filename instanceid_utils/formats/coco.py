@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from instanceid_utils.formats import rle
-from instanceid_utils.formats.base import (
+from instanceid_utils.formats.frame_masks import (
     MAX_SEGMENTS,
     FormatError,
     FrameMasks,

@@ -23,7 +23,7 @@ def format_lines(number, segments, ids, scores=None):
 
     Examples
     --------
-    >>> from instanceid_utils.segments import find_segments
+    >>> from instanceid_utils.segments.segments import find_segments
     >>> format_lines(0, find_segments(np.eye(3, dtype=int)), [8])
     '1,8,1,1,3,3,1,-1,-1,-1\n'
     """

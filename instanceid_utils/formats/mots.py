@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 
 from instanceid_utils.formats import rle
-from instanceid_utils.formats.base import (
+from instanceid_utils.formats.frame_masks import (
     MAX_SEGMENTS,
     FormatError,
     FrameMasks,

@@ -11,7 +11,7 @@ import zlib
 
 import numpy as np
 
-from instanceid_utils.formats.base import (
+from instanceid_utils.formats.frame_masks import (
     MAX_SEGMENTS,
     FormatError,
     FrameMasks,
@@ -20,7 +20,7 @@ from instanceid_utils.formats.base import (
     check_size,
     files_by_number,
 )
-from instanceid_utils.segments import find_segments
+from instanceid_utils.segments.segments import find_segments
 
 MAX_BYTES = 2**32
 

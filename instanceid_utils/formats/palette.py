@@ -8,8 +8,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from instanceid_utils.formats.base import FormatError, FrameMasks, MaskReader, files_by_number
-from instanceid_utils.image_files import read_label_map
+from instanceid_utils.data.image_files import read_label_map
+from instanceid_utils.formats.frame_masks import (
+    FormatError,
+    FrameMasks,
+    MaskReader,
+    files_by_number,
+)
 
 MAX_ID = 65535
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from instanceid_utils.formats.base import FormatError, check_size
+from instanceid_utils.formats.frame_masks import FormatError, check_size
 
 MAX_GROUPS = 7  # of five bits: more than any run of a picture of 2**26 pixels takes
 

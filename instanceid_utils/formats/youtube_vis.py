@@ -10,14 +10,14 @@ import json
 from array import array
 from pathlib import Path
 
-from instanceid_utils.formats.base import (
+from instanceid_utils.formats.coco import decode_frame, field, items, load_json, score_of
+from instanceid_utils.formats.frame_masks import (
     FormatError,
     MaskReader,
     check_size,
     number_names,
     safe_name,
 )
-from instanceid_utils.formats.coco import decode_frame, field, items, load_json, score_of
 
 
 def read(path, *, frame_shape=None, sequence=None):

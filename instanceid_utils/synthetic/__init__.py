@@ -1,6 +1,16 @@
-"""Generated video: articulated bodies, solid textures, a camera, and the truth about each pixel.
+"""Synthetic: instances that never were, drawn from a seed.
 
-Data flows one way: ``colours`` -> ``materials`` -> ``bodies`` -> ``render`` -> ``optics`` ->
-``scenes`` -> ``dataset`` (a folder in the DAVIS 2017 layout) and ``tracklets`` (crops for
-training). Everything is a pure function of a seed.
+In goes a seed; out come annotated video in the DAVIS layout, clips, and tracklets of crops:
+people, animals, vehicles and things under moving light and cameras.
 """
+
+from instanceid_utils.lazy_names import lazy_names
+
+__getattr__, __dir__, __all__ = lazy_names(
+    __name__,
+    {
+        "dataset": ("Plot", "draw_sequence", "generate"),
+        "clips": ("write_clip", "write_clips"),
+        "tracklets": ("draw_tracklet", "draw_tracklets"),
+    },
+)

@@ -11,11 +11,11 @@ import json
 import cv2
 import numpy as np
 
-from instanceid_utils.data import write_label_map
+from instanceid_utils.data.davis import write_label_map
 from instanceid_utils.formats import rle
-from instanceid_utils.segments import find_segments
+from instanceid_utils.segments.segments import find_segments
 from instanceid_utils.synthetic.dataset import HEIGHT, WIDTH, Plot, draw_sequence
-from instanceid_utils.video_writer import VideoWriter
+from instanceid_utils.video.writer import VideoWriter
 
 FPS = 12
 N_FRAMES = 60

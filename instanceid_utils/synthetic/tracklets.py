@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from instanceid_utils.segments import cut_crops, find_segments, with_background
-from instanceid_utils.synthetic._parallel import in_processes
+from instanceid_utils.segments.crops import cut_crops, with_background
+from instanceid_utils.segments.segments import find_segments
 from instanceid_utils.synthetic.bodies import draw_body, identity_body
 from instanceid_utils.synthetic.optics import imperfect_mask
+from instanceid_utils.synthetic.parallel import in_processes
 from instanceid_utils.synthetic.scenes import Actor, draw_path, draw_scene
 
 _SPAN = 90  # frames of a clip

@@ -1,0 +1,252 @@
+"""Everything that a tracked video leaves behind, written frame by frame into one folder.
+
+=====================  ====================================================================
+``tracked.mp4``        the video with masks, IDs and tails
+``masks/``             palette PNGs with lasting IDs (16-bit grey beyond ID 255)
+``mot.txt``            MOT-Challenge boxes; frames count from 1
+``mots.txt``           MOTS masks; frames count from 0
+``youtube_vis.json``   YouTube-VIS (COCO-VIS) masks, one entry per ID
+``decisions.jsonl``    why each segment got its ID, one JSON line each
+``pictures.png``  one row per ID: first seen, last seen, crops (``_2`` and on for more)
+``pictures.png``       who is seen when
+``summary.json``       what was done, and whether it is complete
+=====================  ====================================================================
+
+What is written is valid whenever writing stops; ``summary.json`` says if it is all.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from instanceid_utils.app.text_outputs import TEXTS, TrackTexts
+from instanceid_utils.data.davis import natural_key, write_label_map
+from instanceid_utils.embedding.weights import write_atomically
+from instanceid_utils.formats import FormatError, youtube_vis
+from instanceid_utils.formats.palette import id_map
+from instanceid_utils.pictures.contact_sheet import ContactSheet
+from instanceid_utils.pictures.timeline import Runs, plot_runs
+from instanceid_utils.segments.segments import Segments
+from instanceid_utils.video.overlay import Overlay
+from instanceid_utils.video.writer import VideoWriter
+
+logger = logging.getLogger(__name__)
+
+OUTPUTS = ("video", "masks", "mot", "mots", "youtube-vis", "decisions", "contact-sheet", "timeline")
+SUMMARY = "summary.json"
+
+
+@dataclass
+class TrackedFrame:
+    """One frame with its IDs, ready to be written.
+
+    Attributes
+    ----------
+    index, time, name, image
+        As of `video.VideoFrame`.
+    segments : Segments or None
+        None where the frame has no masks, which is not the same as no segments.
+    ids : ndarray of shape (N,), int64
+    decisions : tuple of Decision
+    scores : ndarray of shape (N,), float32, or None
+    classes : tuple of length N, or None
+    shot_cut : bool
+    """
+
+    index: int
+    time: float
+    name: str
+    image: np.ndarray
+    segments: Segments | None
+    ids: np.ndarray
+    decisions: tuple = ()
+    scores: np.ndarray | None = None
+    classes: tuple | None = None
+    shot_cut: bool = False
+
+
+class TrackOutputs:
+    """Write a tracked video in all the forms of this module.
+
+    Parameters
+    ----------
+    out_dir : path-like
+        Made if it is not there. What an earlier run left in it is removed; anything else that
+        is in the way is an error.
+    size : tuple of int
+        Width and height of the video.
+    fps : float
+    outputs : sequence of str
+        Of `OUTPUTS`.
+    tail : int
+        Length of the tails in frames.
+    state : tuple, optional
+        Go on after what another object wrote, from its `checkpoint`.
+
+    Raises
+    ------
+    FileExistsError
+        If something in the folder is in the way and is not from here.
+    """
+
+    def __init__(self, out_dir, size, fps, *, outputs=OUTPUTS, tail=20, state=None):
+        unknown = set(outputs) - set(OUTPUTS)
+        if unknown:
+            raise ValueError(f"outputs: expected some of {OUTPUTS}, got {sorted(unknown)}")
+        self.out_dir, self.size, self.fps = Path(out_dir), tuple(size), float(fps)
+        self.outputs = {name for name in OUTPUTS if name in outputs}
+        if "youtube-vis" in self.outputs:
+            self.outputs.add("mots")  # it is made from it
+        self._overlay, self._sheet, self._runs = Overlay(tail=tail), ContactSheet(), Runs()
+        self._names, self._cuts, self._last_ids = [], [], ()
+        self._prepare(state is not None)
+        notes, arrays = state or ({}, None)
+        self.n_frames = notes.get("n_frames", 0)
+        self._video = VideoWriter(self.out_dir / "tracked.mp4", fps, size, fit=True,
+                                  state=notes.get("video"))
+        if state is not None:
+            self._names, self._cuts, self._last_ids = (notes[k] for k in ("names", "cuts", "ids"))
+            self._runs.restore(notes["runs"])
+            self._overlay.restore(notes["overlay"])
+            self._sheet.restore(arrays)
+        self._texts = TrackTexts(self.out_dir, self.outputs, notes.get("offsets"))
+
+    def _prepare(self, goes_on):
+        ours = (self.out_dir / SUMMARY).exists()
+        masks = self.out_dir / "masks"
+        if not ours and not goes_on:
+            in_the_way = [path for name in ("tracked.mp4", "masks", *TEXTS.values())
+                          for path in [self.out_dir / name]
+                          if path.exists() and not (path.is_dir() and not any(path.iterdir()))]
+            if in_the_way:
+                raise FileExistsError(f"{in_the_way[0]}: in the way, and not from an earlier run")
+        (masks if "masks" in self.outputs else self.out_dir).mkdir(parents=True, exist_ok=True)
+        if goes_on:
+            return
+        for path in [*masks.glob("*.png"), *self.out_dir.glob("contact_sheet*.png"),
+                     *self.out_dir.glob("tracked*.mp4"), self.out_dir / "timeline.png",
+                     self.out_dir / "youtube_vis.json", self.out_dir / SUMMARY]:
+            path.unlink(missing_ok=True)
+        # From here on the folder is known as ours, even if the process is killed.
+        write_atomically(self.out_dir / SUMMARY, json.dumps({"complete": False}).encode())
+
+    def write(self, frame: TrackedFrame) -> None:
+        """Write one frame, after those before it."""
+        stem = Path(frame.name).stem
+        self._names.append(frame.name if Path(frame.name).suffix else f"{frame.name}.jpg")
+        if frame.shot_cut and self.n_frames:
+            self._cuts.append(self.n_frames)
+            self._overlay.clear()
+        if frame.segments is None:
+            self._runs.add(self._last_ids)
+            if "video" in self.outputs:
+                self._video.write(frame.image, frame.time)
+        else:
+            self._last_ids = frame.ids.tolist()
+            self._runs.add(self._last_ids)
+            self._write_frame(frame, stem)
+        self.n_frames += 1
+
+    def _write_frame(self, frame, stem):
+        segments, ids = frame.segments, frame.ids
+        if "video" in self.outputs:
+            self._video.write(self._overlay.draw(frame.image, segments, ids), frame.time)
+        if "masks" in self.outputs:
+            write_label_map(self.out_dir / "masks" / f"{stem}.png", id_map(segments, ids))
+        if "contact-sheet" in self.outputs:
+            self._sheet.add(frame.index, frame.image, segments, ids)
+        self._texts.write(self.n_frames, frame)
+
+    def checkpoint(self):
+        """End what is written so far so that another object can go on after it.
+
+        Returns
+        -------
+        notes : dict
+            In types that JSON has.
+        arrays : dict of ndarray
+        """
+        notes = {
+            "n_frames": self.n_frames, "names": list(self._names), "cuts": list(self._cuts),
+            "ids": list(self._last_ids), "runs": self._runs.state(), "video": self._video.cut(),
+            "overlay": self._overlay.state(),
+            "offsets": self._texts.offsets(),
+        }  # fmt: skip
+        return notes, self._sheet.state()
+
+    def close(self, complete=True, **facts) -> dict:
+        """Finish all files.
+
+        Parameters
+        ----------
+        complete : bool
+            Whether the whole video was tracked; if not, another object may go on.
+        **facts
+            Added to the summary.
+
+        Returns
+        -------
+        dict of str to pathlib.Path
+            The files and folders written, by output.
+        """
+        files = self._texts.close()
+        self._video.close(keep_parts=not complete)
+        if "video" in self.outputs and self.n_frames:
+            files["video"] = self._video.path
+        if "masks" in self.outputs:
+            self._remove_masks_after(self._names[-1] if self._names else "")
+            files["masks"] = self.out_dir / "masks"
+        if "youtube-vis" in self.outputs:
+            self._write_youtube_vis(files)
+        if "contact-sheet" in self.outputs:
+            self._write_sheet(files)
+        if "timeline" in self.outputs:
+            files["timeline"] = self._write_timeline()
+        summary = {
+            "complete": complete, "n_frames": self.n_frames, "n_ids": len(self.ids),
+            "size": self.size, "fps": self.fps, "shot_cuts": self._cuts, **facts,
+            "files": {key: str(path.relative_to(self.out_dir)) for key, path in files.items()},
+        }  # fmt: skip
+        write_atomically(self.out_dir / SUMMARY, json.dumps(summary, indent=1).encode())
+        return {**files, "summary": self.out_dir / SUMMARY}
+
+    @property
+    def ids(self):
+        """All IDs given, sorted."""
+        return sorted({id_ for _, id_, _, _ in self._runs.sorted()})
+
+    def _remove_masks_after(self, last):
+        for path in (self.out_dir / "masks").glob("*.png"):  # of a run that was killed later on
+            if natural_key(path.stem) > natural_key(Path(last).stem):
+                path.unlink()
+
+    def _write_youtube_vis(self, files):
+        path = self.out_dir / "youtube_vis.json"
+        try:
+            youtube_vis.write(path, files["mots"], frame_names=self._names, size=self.size,
+                              fps=self.fps)
+            files["youtube-vis"] = path
+        except FormatError as error:  # it has one size for all frames
+            logger.warning("%s: left out (%s)", path, error)
+            path.unlink()
+
+    def _write_sheet(self, files):
+        for k, page in enumerate(self._sheet.pages(), 1):
+            path = self.out_dir / f"contact_sheet{f'_{k}' if k > 1 else ''}.png"
+            cv2.imwrite(str(path), page[..., ::-1])
+            files.setdefault("contact-sheet", path)
+
+    def _write_timeline(self):
+        import matplotlib.pyplot as plt
+
+        figure = plot_runs(self._runs.sorted(), self._runs.n_frames, cuts=self._cuts)
+        path = self.out_dir / "timeline.png"
+        figure.savefig(path, dpi=120)
+        plt.close(figure)
+        return path

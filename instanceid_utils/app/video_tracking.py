@@ -1,0 +1,189 @@
+"""Track a video from a file to a folder of results: the whole way in one call."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from tqdm.auto import tqdm
+
+from instanceid_utils.app.checkpoints import Checkpoints
+from instanceid_utils.app.mask_feed import MaskFeed
+from instanceid_utils.app.outputs import OUTPUTS, TrackOutputs
+from instanceid_utils.app.track_loop import TrackLoop, stop_signals
+from instanceid_utils.gallery.gallery import Gallery
+from instanceid_utils.tracking.tracker import InstanceID
+from instanceid_utils.video.reader import video_info
+
+
+class Interrupted(KeyboardInterrupt):
+    """Tracking was stopped; what is written is valid, and ``track_video(resume=True)`` goes on.
+
+    ``result`` is the `TrackResult` so far.
+    """
+
+    def __init__(self, result):
+        super().__init__(f"stopped after {result.n_frames} frames")
+        self.result = result
+
+
+@dataclass(frozen=True)
+class TrackResult:
+    """What `track_video` has done.
+
+    Attributes
+    ----------
+    out_dir : pathlib.Path
+    files : dict of str to pathlib.Path
+        Results by name: those of `app.OUTPUTS` that were asked for, "summary", "gallery".
+    n_frames, n_ids : int
+    complete : bool
+        False if it was interrupted.
+    seconds : float
+        Of this call.
+    tracker : InstanceID
+    """
+
+    out_dir: Path
+    files: dict
+    n_frames: int
+    n_ids: int
+    complete: bool
+    seconds: float
+    tracker: InstanceID
+
+
+def track_video(
+    source, out_dir, *, embedder=None, masks=None, format=None, sequence=None, first_number=0,
+    segmenter=None, min_area=None, min_score=None, gallery=None, fps=None, outputs=OUTPUTS,
+    tail=20, resume=False, checkpoint_every=500, progress=True, **tracker_options,
+):  # fmt: skip
+    """Track every object of a video and write the results into a folder.
+
+    Parameters
+    ----------
+    source : path-like, str or int
+        Video file, folder of images, stream or camera, see `video.read_video`.
+    out_dir : path-like
+        See `export` for what it holds in the end.
+    embedder : embedding.Embedder, optional
+        The shipped one by default.
+    masks : path-like or mapping, optional
+        File or folder in one of `formats.FORMATS`, or frame number -> `formats.FrameMasks`.
+        Without it the segmenter finds the masks.
+    format, sequence : str, optional
+        Of the masks, see `formats.read_masks`.
+    first_number : int
+        Number that the masks have for the first frame of a video file (0 or 1). The frames of a
+        folder go by their names.
+    segmenter : segmenters.Segmenter, optional
+        `video.BackgroundSegmenter` by default.
+    min_area, min_score : optional
+        See `formats.clean_masks`.
+    gallery : path-like, optional
+        A gallery file: continued if it is there, and written at the end.
+    fps : float, optional
+        Frame rate of a folder of images.
+    outputs : sequence of str
+        Of `app.OUTPUTS`.
+    tail : int
+        Length of the tails in the video, in frames.
+    resume : bool
+        Go on where a run with the same arguments was stopped or killed.
+    checkpoint_every : int
+        Frames after which a killed run can be gone on with.
+    progress : bool
+        Show a progress bar.
+    **tracker_options
+        Of `tracking.InstanceID`: ``threshold``, ``place_cue``, ``abstain`` and so on.
+
+    Returns
+    -------
+    TrackResult
+
+    Raises
+    ------
+    Interrupted
+        On Ctrl-C or SIGTERM, once the results so far are finished.
+    ValueError, OSError
+        For a video or masks that cannot be read, with the file's name; what was written before
+        is finished, too.
+    """
+    begin = time.perf_counter()
+    out_dir = Path(out_dir)
+    _check_paths(source, masks, out_dir, resume, gallery)
+    _check_numbers(fps, tail, min_area, min_score, checkpoint_every)
+    info = video_info(source, fps=fps)
+    feed = MaskFeed(source, info, masks, format=format, sequence=sequence, fps=fps,
+                    first_number=first_number, segmenter=segmenter,
+                    clean={"min_area": min_area, "min_score": min_score})  # fmt: skip
+    if embedder is None:
+        from instanceid_utils.embedding.embedder import Embedder
+
+        embedder = Embedder.pretrained()
+    facts = {
+        "source": str(source), "masks": feed.description, "first_number": first_number,
+        "fps": info.fps, "min_area": min_area, "min_score": min_score, "tail": tail,
+        "weights_sha256": embedder.weights_sha256, "tracker": dict(tracker_options),
+        "gallery": None if gallery is None else str(gallery), "outputs": sorted(outputs),
+    }  # fmt: skip
+    checkpoints = Checkpoints(out_dir / "resume", facts)
+    state = checkpoints.load(embedder) if resume else None
+    if state is None:
+        tracker = InstanceID(embedder, gallery=_open_gallery(gallery, embedder), **tracker_options)
+        sink = TrackOutputs(out_dir, info.size, info.fps, outputs=outputs, tail=tail)
+        checkpoints.clear()  # of an unfinished run that is started anew
+    else:
+        tracker = state.tracker
+        sink = TrackOutputs(out_dir, info.size, info.fps, outputs=outputs, tail=tail,
+                            state=state.outputs)
+    loop = TrackLoop(tracker, feed, sink, checkpoints, checkpoint_every, state,
+                     delay=tracker_options.get("abstain", 0))  # fmt: skip
+    with stop_signals() as stopped:
+        error = loop.go(stopped, tqdm(total=info.n_frames, initial=loop.next_index, unit=" frames",
+                                      disable=not progress))
+    complete = loop.finished
+    if complete:
+        checkpoints.clear()
+    files = sink.close(complete, source=str(source), masks=feed.description,
+                       threshold=float(tracker.threshold), error=str(error) if error else None)
+    if complete and gallery is not None:
+        tracker.gallery.save(gallery)
+        files["gallery"] = Path(gallery)
+    result = TrackResult(out_dir, files, sink.n_frames, len(sink.ids), complete,
+                         time.perf_counter() - begin, tracker)
+    if error is not None:
+        raise error
+    if not complete:
+        raise Interrupted(result)
+    return result
+
+
+def _check_paths(source, masks, out_dir, resume, gallery):
+    for path in (source, masks):
+        if isinstance(path, (str, Path)) and Path(path).exists():
+            if out_dir.resolve() in [Path(path).resolve(), *Path(path).resolve().parents]:
+                raise ValueError(f"{path}: lies in {out_dir}, where results would replace it")
+    if resume and not Path(str(source)).exists():
+        raise ValueError(f"{source}: a live source cannot be gone on with")
+    if gallery is not None and not Path(gallery).absolute().parent.is_dir():
+        raise FileNotFoundError(f"{gallery}: there is no such folder to save it in")
+
+
+def _check_numbers(fps, tail, min_area, min_score, checkpoint_every):
+    """Refuse what would be found out only once the results of an earlier run are gone."""
+    for name, value, low, high in (
+        ("fps", fps, 0.001, 1000), ("tail", tail, 0, np.inf), ("min_area", min_area, 0, np.inf),
+        ("min_score", min_score, 0, 1), ("checkpoint_every", checkpoint_every, 1, np.inf),
+    ):  # fmt: skip
+        if value is not None and not low <= value <= high:
+            limit = f"to {high}" if high < np.inf else "or more"
+            raise ValueError(f"{name}: expected {low} {limit}, got {value}")
+
+
+def _open_gallery(path, embedder):
+    if path is None or not Path(path).exists():
+        return None
+    return Gallery.load(path, weights_sha256=embedder.weights_sha256)

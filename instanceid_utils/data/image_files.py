@@ -1,0 +1,245 @@
+"""Read frames and label maps from files; write label maps as DAVIS palette PNGs.
+
+Files come from anywhere, so the size in a header is checked before a pixel is decoded, and a
+file that was cut short is an error instead of a half-grey picture.
+"""
+
+from __future__ import annotations
+
+import struct
+
+import cv2
+import numpy as np
+
+from instanceid_utils.data import png
+
+MAX_PIXELS = 2**26  # 8192 x 8192; a larger header is refused before memory is claimed
+
+_JPEG, _JPEG_SCAN, _JPEG_END = b"\xff\xd8", b"\xff\xda", b"\xff\xd9"
+
+
+def read_image(path):
+    """Read a JPEG or PNG picture.
+
+    Parameters
+    ----------
+    path : path-like
+
+    Returns
+    -------
+    ndarray of shape (H, W, 3), uint8
+        RGB.
+
+    Raises
+    ------
+    ValueError
+        If the file is not JPEG or PNG, broken, cut short or over `MAX_PIXELS`; it is named.
+    OSError
+        If it cannot be opened.
+    """
+    data = _checked_bytes(path)
+    image = _decode(path, data, cv2.IMREAD_COLOR)
+    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB, dst=image)
+
+
+def read_rgba(path):
+    """Read a PNG or JPEG picture with its alpha channel, which is 255 where it has none.
+
+    Parameters
+    ----------
+    path : path-like
+
+    Returns
+    -------
+    ndarray of shape (H, W, 4), uint8
+
+    Raises
+    ------
+    ValueError, OSError
+        As `read_image`.
+    """
+    data = _checked_bytes(path)
+    image = _decode(path, data, cv2.IMREAD_UNCHANGED)
+    if image.ndim == 3 and image.shape[2] == 4 and image.dtype == np.uint8:
+        return cv2.cvtColor(image, cv2.COLOR_BGRA2RGBA)
+    return cv2.cvtColor(_decode(path, data, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGBA)
+
+
+def write_rgba(path, image):
+    """Write a picture with alpha as PNG, quickly: areas of one colour shrink, the rest does not.
+
+    Parameters
+    ----------
+    path : path-like
+    image : ndarray of shape (H, W, 4), uint8
+    """
+    rows = np.ascontiguousarray(image).reshape(len(image), -1)
+    filtered = np.empty((rows.shape[0], rows.shape[1] + 1), np.uint8)
+    filtered[:, 0] = 1  # filter "sub": each byte minus the one a pixel before
+    filtered[:, 1:5] = rows[:, :4]
+    np.subtract(rows[:, 4:], rows[:, :-4], out=filtered[:, 5:])
+    with open(path, "wb") as file:
+        file.write(png.encode(filtered, image.shape[1], 8, png.RGBA))
+
+
+def read_label_map(path, colour="auto"):
+    """Read a label map from a PNG file.
+
+    Palette: the index is the label, whatever colours the palette holds. Grey: the value is the
+    label. Colour: where every colour in the file is one of `davis_palette`, its index is the
+    label, else R + 256 G + 65536 B is. An alpha channel is ignored.
+
+    Parameters
+    ----------
+    path : path-like
+    colour : {"auto", "palette", "rgb"}
+        For colour PNGs: the rule above, or one of its two halves. Label 32 is (32, 0, 0), which
+        is in the palette too: say "rgb" where all labels may be multiples of 32.
+
+    Returns
+    -------
+    ndarray of shape (H, W)
+        uint8, uint16 (16-bit grey) or int32 (colour as R + 256 G + 65536 B).
+
+    Raises
+    ------
+    ValueError
+        If the file is not such a PNG, broken, cut short or over `MAX_PIXELS`; it is named.
+    OSError
+        If it cannot be opened.
+    """
+    if colour not in ("auto", "palette", "rgb"):
+        raise ValueError(f'colour: expected "auto", "palette" or "rgb", got {colour!r}')
+    data = _checked_bytes(path)
+    if not data.startswith(png.SIGNATURE):
+        raise ValueError(f"{path}: expected a PNG label map, got JPEG, which changes the labels")
+    depth, colour_type = data[24], data[25]
+    if colour_type == png.PALETTE:
+        data, colour_type = png.without_palette(data), png.GREY
+    image = _decode(path, data, cv2.IMREAD_UNCHANGED)
+    if colour_type & png.RGB:
+        if depth != 8:
+            raise ValueError(f"{path}: expected 8 bits per channel in a colour PNG, got {depth}")
+        return _labels_from_bgr(path, image, colour)
+    grey = image if image.ndim == 2 else np.ascontiguousarray(image[..., 0])
+    return grey if depth >= 8 else grey // (255 // (2**depth - 1))  # OpenCV stretches to 0-255
+
+
+def write_label_map(path, label_map):
+    """Write a label map as PNG: DAVIS palette up to label 255, 16-bit grey up to 65,535.
+
+    Parameters
+    ----------
+    path : path-like
+    label_map : ndarray of shape (H, W), int
+        0 = background.
+
+    Raises
+    ------
+    ValueError
+        If it is not an integer map, or a label is negative or over 65,535.
+    """
+    label_map = np.asarray(label_map)
+    if label_map.ndim != 2 or label_map.dtype.kind not in "iu" or not label_map.size:
+        raise ValueError(
+            f"label_map: expected integers of shape (H, W), got {label_map.dtype} "
+            f"of shape {label_map.shape}"
+        )
+    low, high = label_map.min(), label_map.max()
+    if low < 0 or high > 65535:
+        raise ValueError(f"label_map: expected labels in [0, 65535], got {low} to {high}")
+    depth, colour_type, palette = 16, png.GREY, b""
+    if high < 256:
+        depth, colour_type, palette = 8, png.PALETTE, davis_palette().tobytes()
+    height, width = label_map.shape
+    rows = np.zeros((height, 1 + width * depth // 8), np.uint8)  # first byte: filter "none"
+    rows[:, 1:] = label_map.astype(f">u{depth // 8}").view(np.uint8).reshape(height, -1)
+    with open(path, "wb") as file:
+        file.write(png.encode(rows, width, depth, colour_type, palette))
+
+
+def davis_palette():
+    """Return the colours of DAVIS (and PASCAL VOC) label maps.
+
+    Returns
+    -------
+    ndarray of shape (256, 3), uint8
+        RGB of each label: its bits dealt to red, green and blue in turn, highest bit first.
+
+    Examples
+    --------
+    >>> davis_palette()[:4].tolist()
+    [[0, 0, 0], [128, 0, 0], [0, 128, 0], [128, 128, 0]]
+    """
+    label = np.arange(256)[:, np.newaxis]
+    channel = np.arange(3)
+    bits = [((label >> (3 * i + channel)) & 1) << (7 - i) for i in range(3)]
+    return np.bitwise_or.reduce(bits).astype(np.uint8)
+
+
+def _checked_bytes(path):
+    with open(path, "rb") as file:
+        data = file.read()
+    if data.startswith(png.SIGNATURE) and data[12:16] == b"IHDR" and len(data) >= 33:
+        width, height = struct.unpack(">II", data[16:24])
+        whole = png.END in data
+    elif data.startswith(_JPEG):
+        width, height = _jpeg_size(data)
+        end = data.rfind(_JPEG_END)  # a thumbnail has one, too, but a scan comes after that
+        whole = width > 0 and end > 0 and data.find(_JPEG_SCAN, end) < 0
+    else:
+        raise ValueError(f"{path}: expected a JPEG or PNG file, its first bytes are {data[:8]!r}")
+    if width * height > MAX_PIXELS:
+        raise ValueError(f"{path}: expected at most {MAX_PIXELS:,} pixels, got {width}x{height}")
+    if not whole:
+        raise ValueError(f"{path}: expected a whole picture, the file is cut short or damaged")
+    return data
+
+
+def _jpeg_size(data):
+    """Walk the segments up to the frame header; (0, 0) where there is none."""
+    at = 2
+    while at + 9 <= len(data) and data[at] == 0xFF:
+        marker = data[at + 1]
+        if marker == 0xFF:  # a fill byte
+            at += 1
+        elif 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
+            height, width = struct.unpack(">HH", data[at + 5 : at + 9])
+            return width, height
+        else:
+            at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+    return 0, 0
+
+
+def _decode(path, data, flags):
+    try:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    except cv2.error as error:
+        raise ValueError(f"{path}: cannot be decoded ({error.err})") from error
+    if image is None:
+        raise ValueError(f"{path}: cannot be decoded, the file is damaged")
+    return image
+
+
+def _codes(rgba):
+    return np.ascontiguousarray(rgba).view("<u4")[..., 0] & 0xFFFFFF  # R + 256 G + 65536 B
+
+
+def _labels_from_bgr(path, image, colour):
+    to_rgba = cv2.COLOR_BGRA2RGBA if image.shape[2] == 4 else cv2.COLOR_BGR2RGBA
+    codes = _codes(cv2.cvtColor(image, to_rgba))
+    if colour == "rgb":
+        return codes.astype(np.int32)
+    starts = np.flatnonzero(np.diff(codes.ravel(), prepend=codes[0, 0] ^ 1))
+    values = codes.ravel()[starts]  # of the runs of equal pixels
+    palette = _codes(np.pad(davis_palette(), ((0, 0), (0, 1))))
+    order = np.argsort(palette)
+    at = np.searchsorted(palette, values, sorter=order).clip(max=255)
+    foreign = palette[order[at]] != values
+    if foreign.any() and colour == "palette":
+        r, g, b = (int(values[foreign][0]) >> shift & 255 for shift in (0, 8, 16))
+        raise ValueError(f"{path}: expected colours of the DAVIS palette, got ({r}, {g}, {b})")
+    if foreign.any():
+        return codes.astype(np.int32)
+    lengths = np.diff(starts, append=codes.size)
+    return np.repeat(order[at].astype(np.uint8), lengths).reshape(codes.shape)

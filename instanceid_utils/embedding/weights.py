@@ -1,0 +1,151 @@
+"""Weights on disk: one plain array file, and a card that says where it comes from.
+
+``NAME.npz`` holds the network's arrays (no pickle); ``NAME.json`` is the card: architecture,
+SHA-256 of the arrays, calibrated threshold, and how anybody can make them again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+from instanceid_utils.embedding.network import build_network
+
+_PACKAGE = Path(__file__).parents[1]
+_SHIPPED = (_PACKAGE / "_weights", _PACKAGE.parent / "data" / "weights")
+MAX_BYTES = 256 * 2**20
+
+
+def shipped(name="instanceid"):
+    """Path of the shipped weights' card, in an installed package or in the repository."""
+    for folder in _SHIPPED:
+        if (folder / f"{name}.json").exists():
+            return folder / f"{name}.json"
+    raise FileNotFoundError(
+        f"no shipped weights {name}.json in {' or '.join(map(str, _SHIPPED))}; "
+        "`make pretrain` makes them"
+    )
+
+
+def calibration_path(card_path):
+    """Path of the calibration that belongs to a card, beside it."""
+    return Path(card_path).with_suffix(".calibration.json")
+
+
+def file_sha256(path):
+    """SHA-256 of a file, as hexadecimal digits."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        for block in iter(lambda: file.read(2**20), b""):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def write_atomically(path, data: bytes):
+    """Replace a file as a whole: whoever reads it sees the old or the new content."""
+    path = Path(path)
+    beside = path.with_name(f".{path.name}.part")
+    with open(beside, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(beside, path)
+
+
+def save_weights(network, card_path, architecture, **facts):
+    """Write a network's weights and their card.
+
+    Parameters
+    ----------
+    network : tf.keras.Model
+    card_path : path
+        ``….json``; the arrays go beside it, to ``….npz``.
+    architecture : dict
+        Arguments of ``embedding.build_network`` that make this network.
+    **facts
+        What else the card shall say (JSON values): command, seed, versions, metrics, threshold.
+
+    Returns
+    -------
+    str
+        SHA-256 of the array file.
+    """
+    card_path = Path(card_path)
+    card_path.parent.mkdir(parents=True, exist_ok=True)
+    arrays = {f"w{i:03d}": w.astype(np.float32) for i, w in enumerate(network.get_weights())}
+    # Inside, so that the hash names the embedding and not its numbers alone.
+    arrays["architecture"] = _as_bytes(architecture)
+    path = card_path.with_suffix(".npz")
+    # Fixed times in the zip: the same weights are the same file.
+    beside = path.with_name(f".{path.name}.part")
+    with zipfile.ZipFile(beside, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, array in arrays.items():
+            with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w") as member:
+                np.lib.format.write_array(member, array, allow_pickle=False)
+    os.replace(beside, path)
+    digest = file_sha256(path)
+    card = {"sha256": digest, "architecture": architecture, **facts}
+    write_atomically(card_path, (json.dumps(card, indent=2) + "\n").encode())
+    return digest
+
+
+def _as_bytes(architecture):
+    return np.frombuffer(json.dumps(architecture, sort_keys=True).encode(), np.uint8)
+
+
+def read_card(card_path):
+    """Read a card; ValueError if it is none."""
+    try:
+        card = json.loads(Path(card_path).read_text(encoding="utf-8"))
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise ValueError(f"{card_path}: expected a JSON card of weights: {error}") from None
+    if not isinstance(card, dict) or not {"sha256", "architecture"} <= set(card):
+        raise ValueError(f"{card_path}: expected a card with 'sha256' and 'architecture'")
+    return card
+
+
+def load_weights(card_path):
+    """Build the network a card describes and fill it.
+
+    Parameters
+    ----------
+    card_path : path
+        ``….json`` as ``save_weights`` wrote it.
+
+    Returns
+    -------
+    network : tf.keras.Model
+    card : dict
+
+    Raises
+    ------
+    ValueError
+        If the array file is not the one the card was made for (its SHA-256 differs), or does
+        not fit the architecture.
+    """
+    card_path = Path(card_path)
+    card = read_card(card_path)
+    path = card_path.with_suffix(".npz")
+    if path.stat().st_size > MAX_BYTES:
+        raise ValueError(f"{path}: expected weights of a few MB, got {path.stat().st_size} bytes")
+    digest = file_sha256(path)
+    if digest != card["sha256"]:
+        raise ValueError(
+            f"{path}: SHA-256 is {digest}, its card {card_path.name} says {card['sha256']}: "
+            "the file is damaged or belongs to another card"
+        )
+    network = build_network(**card["architecture"])
+    with np.load(path, allow_pickle=False) as arrays:
+        values = [arrays[name] for name in sorted(arrays.files) if name[:1] == "w"]
+        told = arrays["architecture"] if "architecture" in arrays.files else None
+    shapes = [tuple(w.shape) for w in network.weights]
+    same = told is not None and np.array_equal(told, _as_bytes(card["architecture"]))
+    if not same or [v.shape for v in values] != shapes:
+        raise ValueError(f"{path}: its arrays do not fit the architecture in {card_path.name}")
+    network.set_weights(values)
+    return network, card

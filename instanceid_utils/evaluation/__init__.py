@@ -1,0 +1,33 @@
+"""Evaluation: how well instances are told apart, and how well identities are kept.
+
+In go embeddings or IDs with the truth; out come retrieval metrics with intervals, tracking
+metrics, the regimes of the identity benchmark with its baseline, and the calibrated threshold.
+"""
+
+from instanceid_utils.lazy_names import lazy_names
+
+__getattr__, __dir__, __all__ = lazy_names(
+    __name__,
+    {
+        "retrieval": (
+            "METRICS",
+            "MIN_GAP",
+            "Confusion",
+            "RetrievalReport",
+            "evaluate_retrieval",
+            "format_table",
+            "nearest_neighbours",
+            "pair_distances",
+            "pairwise_distances",
+            "positive_ranks",
+            "roc_curve",
+            "valid_pairs",
+            "verification",
+        ),
+        "identity": ("IdentityScorer", "mask_iou", "score_table"),
+        "regimes": ("REGIMES", "score"),
+        "iou_tracker": ("IouTracker",),
+        "calibration": ("calibrate", "calibrate_dataset"),
+        "repeated_decisions": ("contest", "mistakes", "record", "replay", "sweep"),
+    },
+)

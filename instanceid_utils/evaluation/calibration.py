@@ -1,0 +1,158 @@
+"""Choose the threshold, on identities that no training saw, for what the tracker does with it.
+
+A tracker with a gallery makes two kinds of mistake: a *false reuse* gives a newcomer an old ID,
+a *false new* gives an old instance a new ID. One threshold (L2, not squared) trades them. A
+calibration says at what rates, with an interval, and for which weights it holds.
+"""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+
+from instanceid_utils.data.segment_sets import collect
+from instanceid_utils.embedding.calibration_record import Calibration
+from instanceid_utils.evaluation import bootstrap
+from instanceid_utils.evaluation.pairs import MIN_GAP, pair_distances
+from instanceid_utils.evaluation.reappearance import (
+    RATES,
+    THRESHOLDS,
+    Mistakes,
+    simulate_appearances,
+)
+from instanceid_utils.evaluation.verification import roc_curve, verification
+
+__all__ = ["RULES", "Calibration", "calibrate", "calibrate_dataset"]
+
+RULES = ("cost", "false-reuse", "eer", "far")
+
+
+def calibrate(
+    embeddings, identities, sequences, frames, *, rule="cost", reuse_cost=1.0, target=None,
+    n_others=10, max_exemplars=8, min_gap=MIN_GAP, n_rounds=4, n_bootstrap=1000, rng=None,
+    weights_sha256=None,
+):  # fmt: skip
+    """Choose the threshold for tracking from labelled segments.
+
+    Parameters
+    ----------
+    embeddings, identities, sequences, frames
+        Of identities that were not trained on; see `evaluation.evaluate_retrieval`.
+    rule : {"cost", "false-reuse", "eer", "far"}
+        "cost" minimises ``reuse_cost * false_reuse + false_new + wrong_id``: wrong answers for
+        a newcomer and for an instance that comes back, as if both were equally frequent.
+        "false-reuse" takes the largest threshold with a false reuse of at most `target`.
+        "eer" and "far" look at pairs alone: where false accepts and false rejects meet, or the
+        largest threshold with a false accept rate of at most `target`.
+    reuse_cost : float
+        How much worse a false reuse is than a false new.
+    target : float, optional
+        For "false-reuse" and "far".
+    n_others, max_exemplars : int
+        The gallery to expect: other instances in it, and views of each (at most).
+    min_gap : int
+        For how many frames at least an instance was away when it comes back.
+    n_rounds : int
+        Galleries drawn for each segment.
+    n_bootstrap : int
+        Bootstrap samples over identities.
+    rng : numpy.random.Generator, optional
+        Default: a fixed seed.
+    weights_sha256 : str, optional
+        Hash of the weights that made the embeddings.
+
+    Returns
+    -------
+    Calibration
+
+    Raises
+    ------
+    ValueError
+        For another rule, a missing target, or data in which nothing comes back.
+    """
+    if rule not in RULES:
+        raise ValueError(f"rule must be one of {', '.join(RULES)}: {rule!r}")
+    if rule in ("false-reuse", "far") and (target is None or not 0.0 <= target < 1.0):
+        raise ValueError(f"rule {rule!r} needs a target, a rate in [0, 1): {target}")
+    rng = np.random.default_rng(0) if rng is None else rng
+    where = identities, sequences, frames
+    d_same, d_different = pair_distances(embeddings, *where, min_gap)
+    if not len(d_same) or not len(d_different):
+        raise ValueError(
+            f"nothing to calibrate on: {len(d_same)} pairs of the same identity at least "
+            f"{min_gap} frames apart, {len(d_different)} pairs of different ones"
+        )
+    mistakes = Mistakes(
+        simulate_appearances(
+            embeddings, *where, n_others=n_others, max_exemplars=max_exemplars, min_gap=min_gap,
+            n_rounds=n_rounds, rng=rng,
+        )
+    )  # fmt: skip
+    pairs = verification(d_same, d_different)
+    if rule == "far":
+        far_wanted = roc_curve(d_same, d_different, THRESHOLDS)[0] <= target
+        choose = functools.partial(_fixed, np.count_nonzero(far_wanted) - 1)
+    elif rule == "eer":
+        choose = functools.partial(_fixed, np.searchsorted(THRESHOLDS, pairs["eer_threshold"]))
+    elif rule == "false-reuse":
+        choose = functools.partial(_below_target, target=target)
+    else:
+        choose = functools.partial(_cheapest, reuse_cost=reuse_cost)
+
+    rates = mistakes.rates(np.ones((1, mistakes.n_identities)))
+    draws = mistakes.rates(bootstrap.draw_weights(mistakes.n_identities, n_bootstrap, rng))
+    at = int(choose(rates)[0])
+    threshold = float(THRESHOLDS[at])
+    intervals = {name: bootstrap.interval(draws[name][:, at]) for name in RATES}
+    intervals["threshold"] = bootstrap.interval(THRESHOLDS[choose(draws)])
+    far, tar, _ = roc_curve(d_same, d_different, [threshold])
+    return Calibration(
+        threshold=threshold, rule=rule, reuse_cost=float(reuse_cost), target=target,
+        **{name: float(rates[name][0, at]) for name in RATES},
+        far=float(far[0]), frr=float(1.0 - tar[0]), eer=pairs["eer"], intervals=intervals,
+        n_identities=mistakes.n_identities, n_segments=len(embeddings), n_others=n_others,
+        max_exemplars=max_exemplars, min_gap=min_gap,
+        curves={"thresholds": THRESHOLDS, **{name: rates[name][0] for name in RATES}},
+        weights_sha256=weights_sha256,
+    )  # fmt: skip
+
+
+def _cheapest(rates, reuse_cost):
+    costs = reuse_cost * rates["false_reuse"] + rates["false_new"] + rates["wrong_id"]
+    best = costs <= costs.min(axis=1, keepdims=True) + 1e-9
+    # Where the mistakes stop on a plateau, stay away from both of its ends.
+    first, last = best.argmax(axis=1), best.shape[1] - 1 - best[:, ::-1].argmax(axis=1)
+    return np.maximum((first + last) // 2, 1)
+
+
+def _below_target(rates, target):
+    return np.maximum(np.count_nonzero(rates["false_reuse"] <= target, axis=1) - 1, 1)
+
+
+def _fixed(at, rates):
+    return np.full(len(rates["false_reuse"]), max(at, 1))
+
+
+def calibrate_dataset(embedder, dataset, sequences=None, **options):
+    """Calibrate on one's own annotated video.
+
+    Parameters
+    ----------
+    embedder : embedding.Embedder
+    dataset : data.DavisDataset
+        Identities are taken to be constant within a sequence, and new in each.
+    sequences : sequence of str, optional
+        Default: all of them.
+    **options
+        For `calibrate`.
+
+    Returns
+    -------
+    Calibration
+        For the embedder's weights.
+    """
+    seen = collect(dataset, sequences, size=embedder.crop_size, margin=embedder.margin)
+    vectors = embedder.embed_crops(seen.crops)
+    options.setdefault("weights_sha256", embedder.weights_sha256)
+    return calibrate(vectors, seen.identities, seen.sequences, seen.frames, **options)

@@ -1,0 +1,159 @@
+"""A tracked video at a glance: frames, and a timeline that shows where an identity was lost."""
+
+from __future__ import annotations
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+from instanceid_utils.video.overlay import id_colour
+
+
+def id_runs(ids, rows=None):
+    """Find the runs of frames in which a row shows one ID without a gap.
+
+    Parameters
+    ----------
+    ids : sequence of array_like (n_t,), int
+        The IDs of each frame. Those below 1 are passed over.
+    rows : sequence of array_like (n_t,), int, optional
+        The row that each of them stands in, for instance its true identity; its own by default.
+
+    Returns
+    -------
+    list of (row, id, start, stop)
+        Frames ``start <= t < stop``, in order of start.
+
+    Examples
+    --------
+    >>> id_runs([[1], [1, 2], [2], [1]])
+    [(1, 1, 0, 2), (2, 2, 1, 3), (1, 1, 3, 4)]
+    >>> id_runs([[1], [1], [2]], rows=[[7], [7], [7]])      # 7 lost its ID
+    [(7, 1, 0, 2), (7, 2, 2, 3)]
+    """
+    runs = Runs()
+    for given, places in zip(ids, ids if rows is None else rows):
+        runs.add(given, places)
+    return runs.sorted()
+
+
+class Runs:
+    """The runs of `id_runs`, gathered frame by frame: as much memory as there are runs."""
+
+    def __init__(self):
+        self.n_frames = 0
+        self._done, self._open = [], {}
+
+    def add(self, ids, rows=None):
+        """Take in the IDs of the next frame, and the row that each stands in."""
+        now = {(int(r), int(i)) for i, r in zip(ids, ids if rows is None else rows) if i > 0}
+        for key in self._open.keys() - now:
+            self._done.append((*key, self._open.pop(key), self.n_frames))
+        for key in now - self._open.keys():
+            self._open[key] = self.n_frames
+        self.n_frames += 1
+
+    def sorted(self):
+        """Give all runs so far as (row, id, start, stop), in order of start."""
+        still = [(*key, start, self.n_frames) for key, start in self._open.items()]
+        return sorted(self._done + still, key=lambda run: (run[2], run[0], run[1]))
+
+    def state(self):
+        """Give all that `restore` needs, in types that JSON has."""
+        return [self.n_frames, self._done, [[*key, start] for key, start in self._open.items()]]
+
+    def restore(self, state):
+        """Go on where the runs that gave ``state`` stood."""
+        self.n_frames, done, still = state
+        self._done = [tuple(run) for run in done]
+        self._open = {(row, id_): start for row, id_, start in still}
+
+
+def plot_timeline(ids, *, rows=None, names=None, cuts=(), title=None, ax=None):
+    """Draw a bar for every run of frames in which an ID is seen, in the colour of the ID.
+
+    Parameters
+    ----------
+    ids, rows
+        As for `id_runs`. With true identities as rows, a change of colour within a row is an
+        ID switch, and one colour in two rows is an ID given to two objects.
+    names : dict of int to str, optional
+        What to write for a row.
+    cuts : sequence of int
+        Frames that start a new shot.
+    title : str, optional
+    ax : matplotlib.axes.Axes, optional
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    return plot_runs(
+        id_runs(ids, rows), len(ids), names=names, cuts=cuts, title=title, ax=ax,
+        row_title=None if rows is None else "object",
+    )  # fmt: skip
+
+
+def plot_runs(runs, n_frames, *, names=None, cuts=(), title=None, ax=None, row_title=None):
+    """Draw the runs of `id_runs` or `Runs`, see `plot_timeline`.
+
+    Parameters
+    ----------
+    runs : list of (row, id, start, stop)
+    n_frames : int
+    names, cuts, title, ax
+        As for `plot_timeline`.
+    row_title : str, optional
+        What a row is, where it is no ID; the IDs are then written on the bars.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    order = list(dict.fromkeys(row for row, *_ in runs))
+    if ax is None:
+        height = 0.6 + 0.28 * max(2, len(order))
+        ax = plt.subplots(figsize=(8, min(height, 12)), layout="constrained")[1]
+    for row, id_, start, stop in runs:
+        y = order.index(row)
+        colour = np.array(id_colour(id_)) / 255
+        ax.broken_barh([(start, stop - start)], (y - 0.4, 0.8), color=colour)
+        if row_title and stop - start > 0.03 * n_frames:
+            ink = "black" if colour @ (0.299, 0.587, 0.114) > 0.5 else "white"
+            ax.text(start, y, f" {id_}", va="center", fontsize=7, color=ink)
+    for cut in cuts:
+        ax.axvline(cut, color="black", linewidth=0.8, linestyle=":")
+    ax.set_yticks(range(len(order)), [(names or {}).get(row, str(row)) for row in order])
+    ax.set(xlim=(0, max(1, n_frames)), ylim=(max(1, len(order)) - 0.5, -0.5), xlabel="frame")
+    ax.set(ylabel=row_title or "ID", title=title or "")
+    return ax.figure
+
+
+def show_frames(frames, numbers=None, n_columns=3, width=7.0):
+    """Draw frames of a video in a grid.
+
+    Parameters
+    ----------
+    frames : sequence of ndarray of shape (H, W, 3), uint8
+    numbers : sequence of int, optional
+        The frame's number, written above it.
+    n_columns : int
+    width : float
+        Of the figure in inches.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    n_rows = -(-len(frames) // n_columns)
+    height, side = frames[0].shape[:2]
+    room = 0.25 if numbers is not None else 0.0
+    figure, axes = plt.subplots(
+        n_rows, n_columns, squeeze=False, layout="constrained",
+        figsize=(width, n_rows * (width / n_columns * height / side + room)),
+    )  # fmt: skip
+    for n, ax in enumerate(axes.flat):
+        ax.set_axis_off()
+        if n < len(frames):
+            ax.imshow(frames[n])
+            ax.set_title("" if numbers is None else f"frame {numbers[n]}", fontsize=9)
+    return figure

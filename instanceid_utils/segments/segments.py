@@ -1,0 +1,189 @@
+"""Instance masks of one frame: label, box, area and mask of every segment."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+
+@dataclass(frozen=True, eq=False)
+class Segments:
+    """The segments of one frame, in order of increasing label (or of the mask stack).
+
+    Attributes
+    ----------
+    frame_shape : tuple of int
+        (H, W).
+    labels : ndarray of shape (N,), int64
+        Value in the label map, or position in the mask stack plus one.
+    boxes_tlbr : ndarray of shape (N, 4), int32
+        left, top, right, bottom; right and bottom exclusive. Zeros for an empty mask.
+    areas : ndarray of shape (N,), int64
+        Pixels; 0 for an empty mask.
+    patches : tuple of ndarray, bool
+        The mask inside its box, of shape (bottom - top, right - left).
+    """
+
+    frame_shape: tuple[int, int]
+    labels: np.ndarray
+    boxes_tlbr: np.ndarray
+    areas: np.ndarray
+    patches: tuple[np.ndarray, ...]
+
+    def __len__(self):
+        return len(self.labels)
+
+    def select(self, keep):
+        """Return the segments at ``keep``: a bool mask of shape (N,) or indices."""
+        index = np.arange(len(self))[keep]
+        patches = tuple(self.patches[i] for i in index)
+        return Segments(
+            self.frame_shape, self.labels[index], self.boxes_tlbr[index], self.areas[index], patches
+        )
+
+
+def find_segments(masks):
+    """Find box, area and mask of every segment.
+
+    Parameters
+    ----------
+    masks : ndarray or Segments
+        Integer label map (H, W), 0 = background; or a stack of bool masks (N, H, W), which may
+        overlap and may be empty. Segments that were found already are returned as they are.
+
+    Returns
+    -------
+    Segments
+        In order of increasing label, or in the order of the stack.
+
+    Raises
+    ------
+    ValueError
+        If ``masks`` is neither, holds a negative label, or has no pixels.
+
+    Examples
+    --------
+    >>> segments = find_segments(np.array([[0, 7, 7], [0, 0, 3]]))
+    >>> segments.labels, segments.areas
+    (array([3, 7]), array([1, 2]))
+    >>> segments.boxes_tlbr.tolist()
+    [[2, 1, 3, 2], [1, 0, 3, 1]]
+    """
+    if isinstance(masks, Segments):
+        return masks
+    masks = np.asarray(masks)
+    stack = masks.dtype == bool and masks.ndim == 3
+    label_map = masks.dtype.kind in "iu" and masks.ndim == 2
+    if not (stack or label_map):
+        raise ValueError(
+            "masks: expected an integer label map (H, W) or a bool stack (N, H, W), "
+            f"got {masks.dtype} of shape {masks.shape}{_mask_hint(masks)}"
+        )
+    if 0 in masks.shape[-2:]:
+        raise ValueError(f"masks: expected at least one pixel, got shape {masks.shape}")
+    found = _of_stack(masks) if stack else _of_label_map(masks)
+    return Segments(masks.shape[-2:], *found)
+
+
+def _mask_hint(masks):
+    if masks.dtype.kind == "f" and np.isnan(masks).any():
+        return ", with NaN in it"
+    if masks.dtype == bool and masks.ndim == 2:
+        return "; a single mask is masks[np.newaxis]"
+    if masks.dtype.kind in "iuf" and masks.ndim == 3:
+        return "; masks of 0 and 1 are masks.astype(bool)"
+    return ""
+
+
+def _of_stack(masks):
+    """Return labels, boxes, areas and patches of a bool stack (N, H, W)."""
+    n = len(masks)
+    boxes = np.zeros((n, 4), np.int32)
+    patches = []
+    for i, mask in enumerate(masks):
+        x, y, w, h = cv2.boundingRect(np.ascontiguousarray(mask).view(np.uint8))
+        if w:
+            boxes[i] = x, y, x + w, y + h
+        patches.append(mask[y : y + h, x : x + w].copy())
+    areas = np.array([np.count_nonzero(patch) for patch in patches], np.int64)
+    return np.arange(1, n + 1), boxes, areas, tuple(patches)
+
+
+def _of_label_map(label_map):
+    """Return labels, boxes, areas and patches of a label map (H, W).
+
+    One pass finds the runs (equal neighbours in a row); all the rest works on those few.
+    """
+    _check_labels(label_map)
+    foreground = label_map if label_map.dtype == np.uint8 else (label_map != 0).view(np.uint8)
+    x, y, width, height = cv2.boundingRect(np.ascontiguousarray(foreground))
+    if not width:
+        return *_NONE, ()
+
+    label_map = np.ascontiguousarray(label_map[y : y + height, x : x + width])
+    edge = np.empty((height, width), bool)
+    edge[:, 0] = True
+    np.not_equal(label_map[:, 1:], label_map[:, :-1], out=edge[:, 1:])
+    starts = np.flatnonzero(edge)
+    stops = np.empty_like(starts)
+    stops[:-1], stops[-1] = starts[1:], height * width
+    values = label_map.ravel()[starts]
+    order = np.flatnonzero(values)
+    order = order[np.argsort(values[order], kind="stable")]
+    starts, lengths = starts[order], (stops - starts)[order]
+    labels, first = np.unique(values[order], return_index=True)
+
+    tops, lefts = np.divmod(starts, width)
+    boxes = np.stack(
+        [
+            np.minimum.reduceat(lefts, first),
+            np.minimum.reduceat(tops, first),
+            np.maximum.reduceat(lefts + lengths, first),
+            np.maximum.reduceat(tops, first) + 1,
+        ],
+        axis=1,
+    )
+    patches = tuple(
+        label_map[top:bottom, left:right] == label
+        for label, (left, top, right, bottom) in zip(labels, boxes.tolist())
+    )
+    areas = np.add.reduceat(lengths, first).astype(np.int64)
+    boxes = (boxes + (x, y, x, y)).astype(np.int32)
+    return labels.astype(np.int64), boxes, areas, patches
+
+
+def _check_labels(label_map):
+    if label_map.dtype.kind == "i" and label_map.min() < 0:
+        raise ValueError(f"masks: expected labels >= 0, got {label_map.min()}")
+    if label_map.dtype == np.uint64 and label_map.max() >= 2**63:
+        raise ValueError(f"masks: expected labels below 2**63, got {label_map.max()}")
+
+
+_NONE = np.zeros(0, np.int64), np.zeros((0, 4), np.int32), np.zeros(0, np.int64)
+
+
+def check_frame(frame, frame_shape=None):
+    """Check that ``frame`` is a uint8 RGB picture (H, W, 3), of the size of its masks.
+
+    Parameters
+    ----------
+    frame : ndarray of shape (H, W, 3), uint8
+    frame_shape : tuple of int, optional
+        (H, W) of the masks that belong to it.
+
+    Raises
+    ------
+    ValueError
+        Says what was expected and what was given.
+    """
+    shape, dtype = getattr(frame, "shape", None), getattr(frame, "dtype", None)
+    if shape is None or len(shape) != 3 or shape[2] != 3 or 0 in shape or dtype != np.uint8:
+        got = type(frame).__name__ if shape is None else f"{dtype} of shape {tuple(shape)}"
+        raise ValueError(f"frame: expected uint8 RGB of shape (H, W, 3), got {got}")
+    if frame_shape is not None and tuple(shape[:2]) != tuple(frame_shape):
+        raise ValueError(
+            f"frame: expected the size of its masks, {frame_shape[1]}x{frame_shape[0]}, "
+            f"got {shape[1]}x{shape[0]}"
+        )

@@ -1,0 +1,23 @@
+"""Tracking: from the segments of a frame to lasting IDs.
+
+In go a frame and its masks; out comes an `Update`: an ID for each segment, with the reason. A
+segment is compared with the gallery and with who is expected at its place; the lowest cost below
+the threshold wins, and what nobody claims is new.
+"""
+
+from instanceid_utils.lazy_names import lazy_names
+
+__getattr__, __dir__, __all__ = lazy_names(
+    __name__,
+    {
+        "tracker": ("InstanceID",),
+        "observation": ("Observation", "Update", "observe", "observe_together"),
+        "decision": ("NO_ID", "Choice", "Decision", "choose", "explain", "write_jsonl"),
+        "candidates": ("Candidates", "gather"),
+        "place": ("PlaceMemory", "box_iou"),
+        "shots": ("ShotDetector",),
+        "evidence": ("Evidence",),
+        "abstention": ("Abstention",),
+        "relabelling": ("final_id",),
+    },
+)

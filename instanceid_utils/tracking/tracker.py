@@ -1,0 +1,246 @@
+"""InstanceID: a lasting ID for every segment of every frame.
+
+Embed the segments, search the gallery, decide, learn. An update looks first and acts then: all
+that can go wrong happens before anything is changed.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from instanceid_utils.tracking import tracker_file
+from instanceid_utils.tracking.abstention import Abstention
+from instanceid_utils.tracking.candidates import gather
+from instanceid_utils.tracking.decision import choose, explain
+from instanceid_utils.tracking.evidence import Evidence, at_border, covered_share
+from instanceid_utils.tracking.observation import Observation, Update, View, observe
+from instanceid_utils.tracking.place import PlaceMemory
+from instanceid_utils.tracking.shots import ShotDetector
+from instanceid_utils.tracking.tracker_setup import check_gallery, check_options, new_gallery
+
+__all__ = ["InstanceID", "Observation", "Update"]
+
+
+class InstanceID:
+    """Give segments lasting IDs by their looks, helped by their places.
+
+    Parameters
+    ----------
+    embedder : embedding.Embedder
+        Or anything with ``embed_crops``, ``crop_size``, ``margin``, ``dim``, ``threshold`` and
+        ``weights_sha256``.
+    threshold : float, optional
+        L2 distance, not squared, below which a segment may be a known instance; the embedder's
+        calibrated one by default.
+    gallery : gallery.Gallery, optional
+        What is known already, from another video or camera.
+    place_cue : bool
+        Whether the place takes something off the distance; False is appearance only.
+    place_weight : float
+        How much that is at most, as a part of the threshold.
+    assignment : {"optimal", "plain"}
+        How two segments that want one ID are settled, see `decision`.
+    clear_margin : float
+        As a part of the threshold: with a runner-up nearer than this a decision is called
+        ambiguous, and the gallery learns nothing from it.
+    abstain : int
+        Number of updates for which an ambiguous ID is provisional; 0 decides at once.
+    abstain_band : float
+        As a part of the threshold: what counts as ambiguous then.
+    n_neighbours : int
+        Nearest IDs reported with each decision.
+
+    Raises
+    ------
+    ValueError
+        If an argument is out of range, or the gallery was made with other weights.
+
+    Notes
+    -----
+    Not thread-safe: one `update` at a time. The gallery may be read meanwhile.
+    """
+
+    def __init__(
+        self, embedder, *, threshold=None, gallery=None, place_cue=True, place_weight=1.0,
+        assignment="optimal", clear_margin=0.05, abstain=0, abstain_band=0.15, n_neighbours=5,
+    ):  # fmt: skip
+        self.embedder = embedder
+        self.threshold = embedder.threshold if threshold is None else threshold
+        self.place_cue, self.place_weight = bool(place_cue), place_weight
+        self.assignment, self.clear_margin = assignment, clear_margin
+        self.n_neighbours = n_neighbours
+        self._abstention = Abstention(abstain, abstain_band)
+        check_options(self, abstain, abstain_band)
+        self.gallery = new_gallery(embedder, self.threshold) if gallery is None else gallery
+        check_gallery(self.gallery, embedder)
+        self._places, self._shots, self._evidence = PlaceMemory(), ShotDetector(), Evidence()
+        self._time, self._frame_shape = 0, None
+
+    def update(self, frame, masks):
+        """Give every segment of the next frame its ID.
+
+        Parameters
+        ----------
+        frame : ndarray of shape (H, W, 3), uint8
+            RGB. Its size may change from frame to frame; that ends a shot.
+        masks : ndarray
+            Integer label map (H, W), 0 = background; or bool stack (N, H, W), which may
+            overlap. Two masks that are the same are two segments, of which one gets the ID.
+
+        Returns
+        -------
+        Update
+            IDs in order of increasing label, or of the stack; -1 for a mask without pixels.
+
+        Raises
+        ------
+        ValueError
+            If frame or masks are not of this form, or the embedder gives vectors that are not
+            finite or not of unit length. Nothing has changed then.
+        OverflowError
+            If the IDs up to 2**63 - 1 are used up. Nothing has changed but that.
+        """
+        return self.decide(self.observe(frame, masks))
+
+    def observe(self, frame, masks):
+        """Find and embed the segments of a frame; the tracker stays as it is.
+
+        `update` is this and then `decide`. An observation can be kept and decided on by other
+        trackers with the same embedder, for instance with another threshold.
+
+        Parameters
+        ----------
+        frame, masks : ndarray
+            As for `update`.
+
+        Returns
+        -------
+        Observation
+        """
+        return observe(self.embedder, frame, masks)
+
+    def decide(self, observation):
+        """Give every segment of an observed frame its ID, as the next frame of the video.
+
+        Returns
+        -------
+        Update
+            See `update`, also for what it raises.
+        """
+        view = self._view(observation)
+        reused = np.where(view.provisional, -1, view.choice.column)
+        ids = np.array(
+            [row[c] if c >= 0 else self.gallery.new_id() for c, row in zip(reused, view.found.ids)],
+            np.int64,
+        )
+        self._learn(view, ids, reused < 0)
+        return self._report(view, ids)
+
+    def _view(self, observation):
+        every, segments, vectors, signature = observation
+        look = self._shots.compare(signature)
+        cut = look.cut or self._frame_shape not in (None, every.frame_shape)
+        placed = None
+        if self.place_cue and not cut:
+            placed = self._places.match(segments.boxes_tlbr, self._time)
+        found = gather(
+            self.gallery, vectors, placed,
+            weight=self.place_weight * self.threshold, n_neighbours=self.n_neighbours,
+        )  # fmt: skip
+        choice = choose(
+            found.ids, found.distances, self.threshold, discounts=found.discounts,
+            rule=self.assignment, clear_margin=self.clear_margin * self.threshold,
+        )  # fmt: skip
+        provisional = self._abstention.is_ambiguous(found, self.threshold)
+        return View(every, segments, vectors, look, cut, found, choice, provisional)
+
+    def _learn(self, view, ids, new):
+        """Take the frame over: first the gallery, whole or not at all, then what cannot fail."""
+        segments, evidence = view.segments, Evidence() if view.cut else self._evidence
+        covered = covered_share(segments.boxes_tlbr)
+        border = at_border(segments.boxes_tlbr, segments.frame_shape)
+        good = evidence.is_good(ids, segments.areas, border, covered)
+        good &= view.choice.margin >= self.clear_margin * self.threshold
+        good |= new  # an ID without a view could never be found again
+        self.gallery.add(ids, view.vectors, keep=good)
+
+        if view.cut:
+            self._places.forget()
+        self._evidence, self._frame_shape = evidence, segments.frame_shape
+        self._evidence.observe(ids, segments.areas, covered, self._time)
+        self._places.observe(ids, segments.boxes_tlbr, self._time)
+        self._shots.accept(view.look)
+        self._abstention.take(ids, view.provisional, view.found, self.threshold, self._time)
+        self._time += 1
+
+    def _report(self, view, ids):
+        relabelled = self.settle(self._time)
+        final = np.array([relabelled.get(i, i) for i in ids.tolist()], np.int64)
+        waiting = [i in self._abstention for i in final.tolist()]
+        decisions = explain(
+            view.every.labels, view.every.areas > 0, final, view.choice, view.found,
+            threshold=self.threshold, ambiguous=view.provisional, provisional=waiting,
+            n_neighbours=self.n_neighbours,
+        )  # fmt: skip
+        given = np.array([decision.id for decision in decisions], np.int64)
+        return Update(given, decisions, bool(view.cut), relabelled)
+
+    def settle(self, time=None):
+        """Decide on the provisional IDs, at the end of a video for instance.
+
+        Parameters
+        ----------
+        time : int, optional
+            Only on those due by this update; on all by default.
+
+        Returns
+        -------
+        dict of int to int
+            Provisional ID -> the ID that it turns out to be. The others stay as they are.
+        """
+        relabelled = self._abstention.settle(time, self.threshold, self.gallery)
+        for provisional, final in relabelled.items():
+            self.merge(final, provisional)
+        return relabelled
+
+    def new_video(self):
+        """Start the next video, or go to another camera: keep the gallery, forget all places.
+
+        Returns
+        -------
+        dict of int to int
+            What became of IDs that were still provisional, as from `settle`.
+        """
+        relabelled = self.settle()
+        self._places.forget()
+        self._evidence.forget()
+        self._shots.reset()
+        self._frame_shape = None
+        return relabelled
+
+    def merge(self, keep, other):
+        """Make two IDs one: from now on ``other`` is ``keep``."""
+        self.gallery.merge(keep, other)
+        self._places.rename(other, keep)
+        self._evidence.rename(other, keep)
+        self._abstention.forget(other)
+
+    def split(self, id, keys):
+        """Give the exemplars with these keys (from ``gallery.exemplars``) a new ID; return it."""
+        return self.gallery.split(id, keys)
+
+    def forget(self, id):
+        """Forget an ID for good: should its instance return, it is new."""
+        self.gallery.remove([id])
+        for part in (self._places, self._evidence):
+            part.forget([id])
+        self._abstention.forget(id)
+
+    def save(self, path):
+        """Save gallery, places and all else that `load` needs to go on; see `tracker_file`."""
+        tracker_file.save(self, path)
+
+    @classmethod
+    def load(cls, path, embedder):
+        """Go on where the tracker saved at ``path`` stood, with the same embedder."""
+        return tracker_file.load(cls, path, embedder)

@@ -1,0 +1,135 @@
+"""Save a tracker whole: stop here, go on in another process, get the same IDs.
+
+A folder holds the gallery, and ``tracker.json`` with the places, the habits and the open cases,
+which names the gallery that belongs to it. A save writes a new gallery beside the old one and
+then replaces ``tracker.json``; that one rename is the moment of change, so a process killed at
+any instant leaves the old state or the new one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from pathlib import Path
+
+from instanceid_utils.gallery.gallery import Gallery
+from instanceid_utils.gallery.store.file import GalleryFileError
+
+FORMAT, VERSION = "instanceid tracker", 1
+_SETTINGS = ("threshold", "place_cue", "place_weight", "assignment", "clear_margin", "n_neighbours")
+_PARTS = ("_places", "_shots", "_evidence", "_abstention")
+
+
+def save(tracker, folder):
+    """Write a tracker into a folder, in place of the one that was there.
+
+    Parameters
+    ----------
+    tracker : tracking.InstanceID
+    folder : path-like
+        Made if it is not there.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    old = {int(path.stem[8:]): path for path in folder.glob("gallery-[0-9]*.bin")}
+    gallery = folder / f"gallery-{max(old, default=0) + 1}.bin"
+    tracker.gallery.save(gallery)
+    state = {
+        "gallery": gallery.name,
+        "settings": {name: getattr(tracker, name) for name in _SETTINGS},
+        "abstain": [tracker._abstention.n_updates, tracker._abstention.band],
+        "time": tracker._time,
+        "frame_shape": tracker._frame_shape,
+        "parts": {part: getattr(tracker, part).state() for part in _PARTS},
+    }
+    head = {"format": FORMAT, "version": VERSION, "sha256": _sha256(state)}
+    _replace(folder / "tracker.json", json.dumps({**head, "state": state}))
+    for path in old.values():
+        path.unlink()
+
+
+def load(cls, folder, embedder):
+    """Read the tracker in a folder.
+
+    Parameters
+    ----------
+    cls : type
+        `tracking.InstanceID`.
+    folder : path-like
+    embedder : embedding.Embedder
+        With the weights that the gallery was made with.
+
+    Returns
+    -------
+    tracking.InstanceID
+
+    Raises
+    ------
+    FileNotFoundError
+        If nothing was saved there.
+    ValueError
+        If a file is damaged or of another kind, or was made with other weights; it is named.
+    """
+    path = Path(folder) / "tracker.json"
+    state = _read(path)
+    try:
+        return _restored(cls, path.parent, state, embedder)
+    except GalleryFileError:
+        raise  # it names the gallery's file
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+    except (KeyError, TypeError, AttributeError, IndexError) as error:
+        raise ValueError(f"{path}: its content makes no sense ({error!r})") from error
+
+
+def _restored(cls, folder, state, embedder):
+    if not re.fullmatch(r"gallery-\d+\.bin", state["gallery"]):
+        raise ValueError(f"no gallery is named {state['gallery']!r}")
+    n_updates, band = state["abstain"]
+    tracker = cls(
+        embedder,
+        gallery=Gallery.load(folder / state["gallery"]),
+        abstain=n_updates,
+        abstain_band=band,
+        **state["settings"],
+    )
+    tracker._time = state["time"]
+    shape = state["frame_shape"]
+    tracker._frame_shape = None if shape is None else tuple(shape)
+    for part in _PARTS:
+        getattr(tracker, part).restore(state["parts"][part])
+    return tracker
+
+
+def _read(path):
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        head = content["format"], content["version"]
+        state, sha256 = content["state"], content["sha256"]
+    except (UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError) as error:
+        raise ValueError(f"{path}: no saved tracker, or damaged ({error!r})") from error
+    if head != (FORMAT, VERSION):
+        raise ValueError(f"{path}: expected {FORMAT} version {VERSION}, got {head[0]} {head[1]}")
+    if _sha256(state) != sha256:
+        raise ValueError(f"{path}: damaged, its content does not match its SHA-256")
+    return state
+
+
+def _sha256(state):
+    return hashlib.sha256(json.dumps(state, sort_keys=True).encode()).hexdigest()
+
+
+def _replace(path, text):
+    beside = path.with_suffix(".tmp")
+    with open(beside, "w", encoding="utf-8") as stream:
+        stream.write(text)
+        stream.flush()
+        os.fsync(stream.fileno())
+    os.replace(beside, path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

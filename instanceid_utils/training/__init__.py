@@ -1,0 +1,19 @@
+"""Training: from crops with identities to weights.
+
+In go crops in P x K batches; out comes a network trained with triplet loss, with checkpoints to
+go on from, and a table of what each choice is worth.
+"""
+
+from instanceid_utils.lazy_names import lazy_names
+
+__getattr__, __dir__, __all__ = lazy_names(
+    __name__,
+    {
+        "losses": ("LOSSES", "fraction_active", "get_loss"),
+        "sampling": ("PKSampler", "random_triplets"),
+        "augmentation": ("augment",),
+        "loop": ("PROFILES", "Recipe", "Run", "Trainer", "embed_with", "profile", "train"),
+        "pretrain": ("population", "report_table"),
+        "ablation": ("METRICS", "VARIANTS", "read_table", "run_variant"),
+    },
+)

@@ -1,0 +1,96 @@
+"""Decode the video stream of a container (a file or a stream) with PyAV, packet by packet."""
+
+from __future__ import annotations
+
+import logging
+
+import numpy as np
+
+from instanceid_utils.video.writer import BT709, VideoError
+
+logger = logging.getLogger(__name__)
+
+MAX_BAD_PACKETS = 100  # in a row: beyond it the file is broken, not scratched
+
+
+def open_container(source):
+    """Open a file or a stream for reading, or raise a VideoError that names it."""
+    import av
+
+    try:
+        # Seconds to connect and to read: a dead stream must not hang for ever.
+        container = av.open(str(source), timeout=(10.0, 30.0) if "://" in str(source) else None)
+    except (av.error.FFmpegError, OSError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise VideoError(f"{source}: cannot be opened as a video ({reason})") from error
+    if not container.streams.video:
+        container.close()
+        raise VideoError(f"{source}: holds no video stream")
+    return container
+
+
+def read_container(source, start, stop):
+    """Yield (index, time in seconds from the first frame, upright RGB image)."""
+    with open_container(source) as container:
+        stream = container.streams.video[0]
+        stream.thread_type = "AUTO"
+        rate = float(stream.average_rate or stream.guessed_rate or 25)
+        index, first_time, last_time = -1, None, 0.0
+        for index, frame in enumerate(_decode(container, stream, source)):
+            if stop is not None and index >= stop:
+                return
+            at = index / rate if frame.time is None else float(frame.time)
+            first_time = at if first_time is None else first_time
+            last_time = max(last_time, at - first_time)
+            if index >= start:
+                image = _upright(_rgb(frame), frame)
+                yield index, last_time, image
+        if index < 0:
+            raise VideoError(f"{source}: no frame of its video stream could be decoded")
+        if index + 1 < stream.frames:
+            logger.warning("%s: ends after %d of its %d frames; was it cut short?", source,
+                           index + 1, stream.frames)
+
+
+def _decode(container, stream, source):
+    """Yield decoded frames, stepping over damaged packets."""
+    import av
+
+    packets = container.demux(stream)
+    n_bad = 0
+    while True:
+        try:
+            packet = next(packets, None)
+            frames = [] if packet is None else packet.decode()
+        except (av.error.InvalidDataError, av.error.UnknownError) as error:
+            n_bad += 1
+            logger.warning("%s: skipped a damaged packet (%s)", source, error.strerror)
+            if n_bad > MAX_BAD_PACKETS:
+                raise VideoError(f"{source}: {n_bad} damaged packets in a row") from error
+            continue
+        except (av.error.FFmpegError, OSError) as error:
+            raise VideoError(f"{source}: reading failed ({error})") from error
+        if packet is None:
+            return
+        n_bad = 0 if frames else n_bad
+        yield from frames
+
+
+def _rgb(frame) -> np.ndarray:
+    # Both said outright: PyAV 15 looks at neither unless they differ.
+    matrix = "ITU709" if frame.colorspace == BT709 else "ITU601"
+    return frame.reformat(
+        format="rgb24", src_colorspace=matrix, dst_colorspace="ITU601"
+    ).to_ndarray()
+
+
+def _upright(image: np.ndarray, frame) -> np.ndarray:
+    """Apply the display matrix (x' = a x + c y, y' = b x + d y, in 16.16 fixed point)."""
+    side_data = frame.side_data.get("DISPLAYMATRIX")
+    if side_data is None:
+        return image
+    matrix = np.frombuffer(bytes(side_data), dtype=np.int32)[:9].reshape(3, 3)
+    (a, b), (c, d) = matrix[:2, :2]
+    if abs(int(b)) > abs(int(a)):  # a quarter turn: x' follows y, and y' follows x
+        image, a, d = image.transpose(1, 0, 2), c, b
+    return np.ascontiguousarray(image[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1])

@@ -1,0 +1,61 @@
+"""Timelines: runs by hand, and bars where the runs are."""
+
+import json
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from instanceid_utils.pictures.timeline import Runs, id_runs, plot_timeline, show_frames
+from instanceid_utils.video.overlay import id_colour
+
+
+@pytest.fixture(autouse=True)
+def _close_figures():
+    yield
+    plt.close("all")
+
+
+@given(st.lists(st.lists(st.integers(-1, 4), max_size=4, unique=True), max_size=12))
+def test_runs_hold_every_sighting_once(ids):
+    shown = {(t, i) for row, i, start, stop in id_runs(ids) for t in range(start, stop)}
+    assert shown == {(t, i) for t, given in enumerate(ids) for i in given if i > 0}
+    assert sum(stop - start for *_, start, stop in id_runs(ids)) == len(shown)
+    for row, i, start, stop in id_runs(ids):  # no run goes on where it ends
+        assert row == i and (start == 0 or i not in ids[start - 1])
+        assert stop == len(ids) or i not in ids[stop]
+
+
+@given(st.lists(st.lists(st.integers(-1, 4), max_size=4), max_size=12), st.integers(0, 12))
+def test_runs_go_on_where_they_stood(ids, stop):
+    first, second = Runs(), Runs()
+    for given_ids in ids[:stop]:
+        first.add(given_ids)
+    second.restore(json.loads(json.dumps(first.state())))
+    for given_ids in ids[stop:]:
+        second.add(given_ids)
+    assert second.sorted() == id_runs(ids) and second.n_frames == len(ids)
+
+
+def test_a_lost_id_is_a_change_of_colour_in_its_row():
+    ids = [np.array([1, 2]), np.array([1, 2]), np.array([3, 2])]
+    figure = plot_timeline(ids, rows=[[10, 20]] * 3, names={10: "cat"}, cuts=[2], title="who")
+    ax = figure.axes[0]
+    bars = [bar for bars in ax.collections for bar in bars.get_paths()]
+    assert len(bars) == 3
+    colours = [tuple(np.round(255 * c.get_facecolor()[0][:3]).astype(int)) for c in ax.collections]
+    assert colours == [id_colour(1), id_colour(2), id_colour(3)]
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["cat", "20"]
+    assert ax.get_title() == "who" and ax.get_xlim() == (0, 3)
+
+
+def test_nothing_seen_is_an_empty_timeline():
+    assert plot_timeline([[], []]).axes[0].get_xlim() == (0, 2)
+
+
+def test_frames_in_a_grid():
+    figure = show_frames([np.zeros((20, 40, 3), np.uint8)] * 4, numbers=[0, 5, 10, 15])
+    assert [ax.get_title() for ax in figure.axes[:4]] == [f"frame {n}" for n in (0, 5, 10, 15)]
+    assert [len(ax.images) for ax in figure.axes] == [1, 1, 1, 1, 0, 0]

@@ -1,0 +1,232 @@
+"""Background subtraction on drawn scenes; the torchvision adapter with a stand-in for torch."""
+
+from __future__ import annotations
+
+import sys
+import types
+
+import cv2
+import numpy as np
+import pytest
+
+from instanceid_utils.formats import from_model
+from instanceid_utils.video.blobs import Persistence, part_blob
+from instanceid_utils.video.segmenters import BackgroundSegmenter, TorchvisionSegmenter
+
+H, W = 96, 160
+
+
+def scene(rng, *, discs=(), shadow=False):
+    """A noisy background with discs (x, y, radius), each with a shadow beside it if wanted."""
+    frame = np.full((H, W, 3), (110, 130, 100), np.uint8)
+    for x, y, radius in discs:
+        if shadow:
+            cv2.ellipse(frame, (x + radius + 8, y), (12, 6), 0, 0, 360, (75, 88, 68), -1)
+        cv2.circle(frame, (x, y), radius, (200, 60, 50), -1)
+    return np.clip(frame + rng.normal(0, 3, frame.shape), 0, 255).astype(np.uint8)
+
+
+def run(segmenter, n=40, **options):
+    """Learn the empty scene, then let two discs cross it; return the last label map and truth."""
+    rng = np.random.default_rng(0)
+    for _ in range(25):
+        found = segmenter.segment(scene(rng))
+    for t in range(n):
+        discs = ((20 + 2 * t, 30, 9), (130 - 2 * t, 70, 12))
+        found = segmenter.segment(scene(rng, discs=discs, **options))
+    truth = [cv2.circle(np.zeros((H, W), np.uint8), (x, y), r, 1, -1) > 0 for x, y, r in discs]
+    return found, truth
+
+
+def iou(a, b):
+    return (a & b).sum() / (a | b).sum()
+
+
+@pytest.mark.parametrize("method", ["mog2", "knn"])
+@pytest.mark.parametrize("shadow", [False, True])
+def test_moving_discs_are_found_without_their_shadows(method, shadow):
+    found, truth = run(BackgroundSegmenter(method), shadow=shadow)
+    assert found.dtype == np.int32 and found.max() == 2
+    for mask in truth:
+        assert max(iou(found == label, mask) for label in (1, 2)) > 0.75
+
+
+def test_nothing_moves_nothing_is_found():
+    rng = np.random.default_rng(1)
+    segmenter = BackgroundSegmenter()
+    assert not any(segmenter.segment(scene(rng)).any() for _ in range(40))
+
+
+def test_light_that_goes_on_is_no_object():
+    rng = np.random.default_rng(1)
+    segmenter = BackgroundSegmenter()
+    for _ in range(20):
+        segmenter.segment(scene(rng))
+    assert not segmenter.segment(np.clip(scene(rng) + 90, 0, 255).astype(np.uint8)).any()
+
+
+def test_another_frame_size_starts_anew():
+    segmenter = BackgroundSegmenter(warm_up=3)
+    run(segmenter)
+    for _ in range(3):
+        assert segmenter.segment(np.full((50, 60, 3), 90, np.uint8)).shape == (50, 60)
+
+
+def test_the_same_frames_give_the_same_masks():
+    first, _ = run(BackgroundSegmenter())
+    second, _ = run(BackgroundSegmenter())
+    assert np.array_equal(first, second)
+
+
+@pytest.mark.parametrize("method", ["mog2", "knn"])
+def test_what_stands_still_is_seen_for_as_long_as_the_memory(method):
+    rng, disc = np.random.default_rng(0), [(80, 48, 12)]
+    segmenter = BackgroundSegmenter(method, memory=40)
+    for _ in range(250):
+        segmenter.segment(scene(rng))
+    seen = [segmenter.segment(scene(rng, discs=disc)).any() for _ in range(80)]
+    assert not any(seen[:2]) and all(seen[2:25]) and not any(seen[70:])
+
+
+def test_a_tape_in_the_wind_is_no_object():
+    segmenter = BackgroundSegmenter()
+    run(segmenter)
+    tape = scene(np.random.default_rng(3))
+    cv2.line(tape, (10, 50), (150, 60), (220, 220, 220), 3)
+    assert not segmenter.segment(tape).any()
+
+
+@pytest.mark.parametrize("persist", [1, 3])
+def test_an_object_is_reported_once_it_has_lasted(persist):
+    rng = np.random.default_rng(0)
+    segmenter = BackgroundSegmenter(persist=persist)
+    for _ in range(25):
+        segmenter.segment(scene(rng))
+    flash = [segmenter.segment(scene(rng, discs=d)).any() for d in ([(40, 40, 10)], [], [], [])]
+    assert flash == [persist == 1, False, False, False]
+    walk = [segmenter.segment(scene(rng, discs=[(90 + 6 * t, 40, 10)])).any() for t in range(6)]
+    assert walk == [False] * (persist - 1) + [True] * (7 - persist)
+
+
+def test_what_walks_side_by_side_is_two_objects():
+    rng = np.random.default_rng(0)
+    segmenter = BackgroundSegmenter(persist=1)
+    empty = np.full((480, 640, 3), 100, np.uint8)
+    for t in range(30):
+        frame = empty.copy()
+        if t >= 25:
+            frame[200:300, 100 + 9 * t : 130 + 9 * t] = 200, 60, 50
+            frame[205:305, 136 + 9 * t : 166 + 9 * t] = 60, 50, 200
+        noise = rng.normal(0, 3, frame.shape)
+        found = segmenter.segment(np.clip(frame + noise, 0, 255).astype(np.uint8))
+    assert found.max() == 2
+
+
+def test_a_blob_grows_older_while_it_is_near_and_of_its_size():
+    persistence = Persistence(2)
+    assert persistence.ages([(10, 10, 100), (50, 10, 100)]).tolist() == [1, 1]
+    assert persistence.ages([(15, 10, 120), (50, 10, 30)]).tolist() == [2, 1]  # 30 is a piece
+    assert persistence.ages([]).tolist() == []
+    assert persistence.ages([(19, 10, 100), (90, 90, 100)]).tolist() == [3, 1]  # was away for one
+    assert persistence.ages([]).tolist() == persistence.ages([]).tolist() == []
+    assert persistence.ages([(19, 10, 100)]).tolist() == [1]
+
+
+def dumbbell(distance, radius=12):
+    blob = np.zeros((40, 100), np.uint8)
+    cv2.circle(blob, (30, 20), radius, 1, -1)
+    cv2.circle(blob, (30 + distance, 20), radius, 1, -1)
+    return blob > 0
+
+
+def test_touching_blobs_are_parted_at_their_neck():
+    blob = dumbbell(22)
+    parts = part_blob(blob, 0.3)
+    assert len(parts) == 2
+    assert np.array_equal(parts[0] | parts[1], blob) and not (parts[0] & parts[1]).any()
+    left, right = sorted(np.nonzero(p)[1].mean() for p in parts)
+    assert left == pytest.approx(30, abs=2) and right == pytest.approx(52, abs=2)
+
+
+@pytest.mark.parametrize("blob", [dumbbell(8), np.ones((20, 60), bool), np.ones((1, 1), bool),
+                                  np.eye(5, dtype=bool)])
+def test_blobs_without_a_neck_stay_whole(blob):
+    parts = part_blob(blob, 0.3)
+    assert len(parts) == 1 and np.array_equal(parts[0], blob)
+
+
+def test_parting_can_be_switched_off():
+    assert len(part_blob(dumbbell(22), 1)) == 1
+
+
+@pytest.mark.parametrize("options", [{"method": "gmm"}, {"memory": 0}, {"sensitivity": 0},
+                                     {"min_area": 1}, {"split": 0}, {"persist": 0},
+                                     {"warm_up": -1}])
+def test_wrong_options_are_refused(options):
+    with pytest.raises(ValueError, match="expected"):
+        BackgroundSegmenter(**options)
+
+
+def test_a_wrong_frame_is_refused():
+    with pytest.raises(ValueError, match="uint8 RGB"):
+        BackgroundSegmenter().segment(np.zeros((4, 4)))
+
+
+class Tensor(np.ndarray):
+    """As much of a torch tensor as the adapter touches."""
+
+    def to(self, device):
+        return self
+
+    def permute(self, *axes):
+        return self.transpose(axes)
+
+    def float(self):
+        return self.astype(np.float32)
+
+    def detach(self):
+        return self
+
+    cpu = detach
+
+
+class NoGrad:
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc_info):
+        return False
+
+
+class Model:
+    def to(self, device):
+        self.device = device
+        return self
+
+    def __call__(self, images):
+        (image,) = images
+        assert image.shape == (3, 20, 30) and image.dtype == np.float32
+        assert 0 <= image.min() and image.max() == pytest.approx(1.0)
+        masks = np.zeros((3, 1, 20, 30), np.float32)
+        masks[0, 0, :9, :9], masks[1, 0, 10:, 10:], masks[2, 0, :5, 20:] = 0.9, 0.8, 0.4
+        return [{"masks": masks.view(Tensor), "labels": np.array([1, 3, 1]).view(Tensor),
+                 "scores": np.array([0.9, 0.8, 0.7], np.float32).view(Tensor)}]
+
+
+def test_torchvision_adapter(monkeypatch):
+    torch = types.ModuleType("torch")
+    torch.from_numpy = lambda array: array.view(Tensor)
+    torch.inference_mode = NoGrad
+    monkeypatch.setitem(sys.modules, "torch", torch)
+    frame = np.full((20, 30, 3), 255, np.uint8)
+    masks = from_model(TorchvisionSegmenter(Model()).segment(frame), 5, (20, 30))
+    assert masks.number == 5 and masks.classes == (1, 3, 1)
+    assert masks.masks.sum(axis=(1, 2)).tolist() == [81, 200, 0]
+    people = from_model(TorchvisionSegmenter(Model(), classes={1}).segment(frame))
+    assert people.classes == (1, 1) and people.scores == pytest.approx([0.9, 0.7])
+
+
+def test_torchvision_is_asked_for_in_one_line(monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(ImportError, match="needs torch and torchvision, which are no part of"):
+        TorchvisionSegmenter()
