@@ -129,8 +129,11 @@ def measure(n, n_frames, n_threads, rng):
     batches = np.median(times.reshape(N_BATCHES, -1, 2), axis=1)
     gallery.check()
     return {
-        "n": n, "times": np.median(times, axis=0).tolist(), "fill_seconds": filled,
-        "ratios": (batches[:, 1] / batches[:, 0]).tolist(), "bytes_per_vector": own,
+        "n": n,
+        "times": np.median(times, axis=0).tolist(),
+        "fill_seconds": filled,
+        "ratios": (batches[:, 1] / batches[:, 0]).tolist(),
+        "bytes_per_vector": own,
         "recall_known": recall(bare, gallery, known),
         "recall_unknown": recall(bare, gallery, unknown),
         "exact": gallery._core.index.cells.serving is None,
@@ -142,8 +145,7 @@ def measure_crossover(sizes, n_frames, rng):
     lines = []
     for n in sizes:
         vectors, ids = draw_identities(n, rng), np.arange(1, n + 1)
-        galleries = [Gallery(DIM, max_exemplars=1, exact_limit=limit)
-                     for limit in (n, n // 2)]
+        galleries = [Gallery(DIM, max_exemplars=1, exact_limit=limit) for limit in (n, n // 2)]
         for gallery in galleries:
             gallery.add(ids, vectors)
         times = []
@@ -183,29 +185,41 @@ def spread(values, form):
 
 def report(lines, n_threads):
     """Print the main table and what was aimed at."""
-    print(f"\nFrame of {PER_FRAME} queries and {PER_FRAME} updates, {n_threads} thread(s), "
-          "one view per identity")
-    print(f"{'identities':>10} {'bare ms':>9} {'gallery ms':>10} {'gallery / bare':>20} "
-          f"{'times faster':>20} {'recall@1':>8} {'newcomers':>9} {'bytes each':>10} {'x raw':>6}")
+    print(
+        f"\nFrame of {PER_FRAME} queries and {PER_FRAME} updates, {n_threads} thread(s), "
+        "one view per identity"
+    )
+    print(
+        f"{'identities':>10} {'bare ms':>9} {'gallery ms':>10} {'gallery / bare':>20} "
+        f"{'times faster':>20} {'recall@1':>8} {'newcomers':>9} {'bytes each':>10} {'x raw':>6}"
+    )
     for line in lines:
         bare, own = (1e3 * t for t in line["times"])
         faster = [1 / r for r in line["ratios"]]
-        print(f"{line['n']:>10,} {bare:>9.3f} {own:>10.3f} {spread(line['ratios'], '{:.3f}'):>20} "
-              f"{spread(faster, '{:.1f}'):>20} {line['recall_known']:>8.4f} "
-              f"{line['recall_unknown']:>9.4f} {line['bytes_per_vector']:>10.0f} "
-              f"{line['bytes_per_vector'] / BYTES:>6.2f}")
-    print("recall@1 against exact search: for views of known identities, and for newcomers, whose "
-          "nearest\nidentity says nothing; ratios as minimum, median, maximum over batches")
+        print(
+            f"{line['n']:>10,} {bare:>9.3f} {own:>10.3f} {spread(line['ratios'], '{:.3f}'):>20} "
+            f"{spread(faster, '{:.1f}'):>20} {line['recall_known']:>8.4f} "
+            f"{line['recall_unknown']:>9.4f} {line['bytes_per_vector']:>10.0f} "
+            f"{line['bytes_per_vector'] / BYTES:>6.2f}"
+        )
+    print(
+        "recall@1 against exact search: for views of known identities, and for newcomers, whose "
+        "nearest\nidentity says nothing; ratios as minimum, median, maximum over batches"
+    )
     for line in lines:
         ratio, n = np.median(line["ratios"]), line["n"]
         if n <= 10_000:
             met = ratio <= GOAL_SMALL
-            print(f"goal at {n:,}: at most {GOAL_SMALL} x bare: {ratio:.2f} "
-                  f"{'met' if met else 'MISSED'}")
+            print(
+                f"goal at {n:,}: at most {GOAL_SMALL} x bare: {ratio:.2f} "
+                f"{'met' if met else 'MISSED'}"
+            )
         if n >= 1_000_000:
             met = 1 / ratio >= GOAL_LARGE and line["recall_known"] >= GOAL_RECALL
-            print(f"goal at {n:,}: {GOAL_LARGE} x faster, recall@1 {GOAL_RECALL}: "
-                  f"{1 / ratio:.0f} x, {line['recall_known']:.4f} {'met' if met else 'MISSED'}")
+            print(
+                f"goal at {n:,}: {GOAL_LARGE} x faster, recall@1 {GOAL_RECALL}: "
+                f"{1 / ratio:.0f} x, {line['recall_known']:.4f} {'met' if met else 'MISSED'}"
+            )
 
 
 def draw_figure(lines, crossover, growth, path):
@@ -222,8 +236,12 @@ def draw_figure(lines, crossover, growth, path):
     at = PER_FRAME * np.arange(1, len(seconds) + 1)
     for label, which in (("at rest", ~making), ("making the next cells", making)):
         right.plot(at[which], 1e3 * seconds[which], ".", markersize=2, label=label)
-    right.set(xlabel="identities", ylabel="ms of CPU per update of 10", yscale="log",
-              title="growing by 10 a frame")
+    right.set(
+        xlabel="identities",
+        ylabel="ms of CPU per update of 10",
+        yscale="log",
+        title="growing by 10 a frame",
+    )
     for axis in (left, middle, right):
         axis.legend()
         axis.grid(alpha=0.3)
@@ -253,12 +271,16 @@ def main():
         print(f"{n:>10,} {exact:>9.3f} {cells:>9.3f}")
 
     growth = measure_growth(30_000 if args.quick else 100_000, rng)
-    print(f"\nUpdates of 10 while growing to {PER_FRAME * len(growth[0]):,}, ms of CPU\n"
-          f"{'':>22} {'share':>6} {'median':>8} {'99 %':>8} {'longest':>8}")
+    print(
+        f"\nUpdates of 10 while growing to {PER_FRAME * len(growth[0]):,}, ms of CPU\n"
+        f"{'':>22} {'share':>6} {'median':>8} {'99 %':>8} {'longest':>8}"
+    )
     for name, which in (("at rest", ~growth[1]), ("making the next cells", growth[1])):
         ms = 1e3 * growth[0][which] if which.any() else np.zeros(1)
-        print(f"{name:>22} {which.mean():>6.0%} {np.median(ms):>8.3f} "
-              f"{np.quantile(ms, 0.99):>8.3f} {ms.max():>8.3f}")
+        print(
+            f"{name:>22} {which.mean():>6.0%} {np.median(ms):>8.3f} "
+            f"{np.quantile(ms, 0.99):>8.3f} {ms.max():>8.3f}"
+        )
 
     args.out.mkdir(parents=True, exist_ok=True)
     draw_figure(lines, crossover, growth, args.out / "gallery.png")

@@ -163,8 +163,8 @@ def main():
             rows[regime, name] = score(frames, *ours(make, frames))
         write_videos(frames, videos)
         for name in PEERS:
-            result, reason = (None, failures[name]) if name in failures else peer(
-                python, name, videos
+            result, reason = (
+                (None, failures[name]) if name in failures else peer(python, name, videos)
             )
             if result is None:
                 failures[name] = reason

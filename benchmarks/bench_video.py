@@ -63,8 +63,9 @@ def compare(path, masks, embedder, out, n_frames, rounds):
     """Time the bare work, tracking with a video alone, and with all results, by turns."""
 
     def track(outputs):
-        track_video(path, out / "tracked", embedder=embedder, masks=masks, outputs=outputs,
-                    progress=False)
+        track_video(
+            path, out / "tracked", embedder=embedder, masks=masks, outputs=outputs, progress=False
+        )
 
     jobs = {
         "decode, embed, encode": lambda: bare(path, masks, embedder, out),
@@ -78,12 +79,17 @@ def compare(path, masks, embedder, out, n_frames, rounds):
         for name, job in jobs.items():
             seconds[name].append(timed(job))
     base = np.array(seconds["decode, embed, encode"])
-    print(f"\n{n_frames} frames, {rounds} rounds: min, median, max"
-          f"\n{'':24}{'frames/s':^27}{'speed / bare':^21}")
+    print(
+        f"\n{n_frames} frames, {rounds} rounds: min, median, max"
+        f"\n{'':24}{'frames/s':^27}{'speed / bare':^21}"
+    )
     for name, times in seconds.items():
         speeds, ratios = spread(n_frames / np.array(times)), spread(base / times)
-        print(f"{name:24}" + "".join(f"{v:9.1f}" for v in speeds)
-              + "".join(f"{v:7.2f}" for v in ratios))
+        print(
+            f"{name:24}"
+            + "".join(f"{v:9.1f}" for v in speeds)
+            + "".join(f"{v:7.2f}" for v in ratios)
+        )
 
 
 def spread(values):
@@ -120,8 +126,10 @@ def memory(path, maps, embedder, out, n_frames):
     for t, size in masks.resident.items():
         print(f"{t:6}  {size:.0f} MiB")
     growth = masks.resident[at[-1]] / masks.resident[at[0]] - 1
-    print(f"growth from frame {at[0]} to {at[-1]}: {100 * growth:.1f} %; "
-          f"all results at {n_frames / seconds:.1f} frames/s")
+    print(
+        f"growth from frame {at[0]} to {at[-1]}: {100 * growth:.1f} %; "
+        f"all results at {n_frames / seconds:.1f} frames/s"
+    )
 
 
 def main():

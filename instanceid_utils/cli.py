@@ -45,17 +45,20 @@ EXAMPLES = {
 def build_parser():
     """Make the argument parser of all commands."""
     parser = argparse.ArgumentParser(
-        prog=PROG, description="A lasting identity for every segmented object of a video.",
+        prog=PROG,
+        description="A lasting identity for every segmented object of a video.",
         epilog=f"{PROG} COMMAND --help tells more, with examples.",
-    )  # fmt: skip
+    )
     parser.add_argument("--version", action="version", version=f"instanceid_utils {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name, (add_arguments, text) in _COMMANDS.items():
         command = commands.add_parser(
-            name, help=text, description=f"{text[0].upper()}{text[1:]}.",
+            name,
+            help=text,
+            description=f"{text[0].upper()}{text[1:]}.",
             epilog=EXAMPLES[name].format(prog=PROG),
             formatter_class=argparse.RawDescriptionHelpFormatter,
-        )  # fmt: skip
+        )
         add_arguments(command)
         command.add_argument("--quiet", action="store_true", help="no progress bar")
     return parser
@@ -67,27 +70,55 @@ def _track(parser):
     add("--masks", help="masks of the video; without them, what moves before a fixed camera")
     add("--format", choices=FORMATS, help="of the masks; told from the file by default")
     add("--sequence", help="which video of a YouTube-VIS file, by folder name or id")
-    add("--first-number", type=int, default=0, metavar="N",
-        help="number that the masks have for the first frame of a video file (default 0)")
-    add("--segmenter", choices=("mog2", "knn", "torchvision"), default="mog2",
-        help="without masks (default mog2; torchvision needs torch and torchvision)")
+    add(
+        "--first-number",
+        type=int,
+        default=0,
+        metavar="N",
+        help="number that the masks have for the first frame of a video file (default 0)",
+    )
+    add(
+        "--segmenter",
+        choices=("mog2", "knn", "torchvision"),
+        default="mog2",
+        help="without masks (default mog2; torchvision needs torch and torchvision)",
+    )
     add("--sensitivity", type=float, default=1.0, help="of mog2 and knn (default 1)")
     add("--min-area", type=int, metavar="PIXELS", help="smallest segment (default 16)")
     add("--min-score", type=float, help="of masks that have scores (default 0.5)")
     add("--out", metavar="DIR", help="folder of the results (default: VIDEO's name + _tracked)")
-    add("--outputs", nargs="+", choices=OUTPUTS, default=OUTPUTS, metavar="NAME",
-        help=f"some of: {', '.join(OUTPUTS)}")
+    add(
+        "--outputs",
+        nargs="+",
+        choices=OUTPUTS,
+        default=OUTPUTS,
+        metavar="NAME",
+        help=f"some of: {', '.join(OUTPUTS)}",
+    )
     add("--gallery", metavar="FILE", help="go on with the IDs of this gallery, and save it there")
     add("--weights", metavar="CARD", help="weights (.json) other than the shipped ones")
     either = parser.add_mutually_exclusive_group().add_argument
-    either("--threshold", type=float, help="L2 distance below which an ID is taken again; "
-           "lower if IDs merge, higher if they flicker")
+    either(
+        "--threshold",
+        type=float,
+        help="L2 distance below which an ID is taken again; "
+        "lower if IDs merge, higher if they flicker",
+    )
     either("--calibration", metavar="FILE", help="threshold from the command calibrate")
-    add("--abstain", type=int, default=0, metavar="N",
-        help="leave ambiguous IDs open for N frames (default 0)")
+    add(
+        "--abstain",
+        type=int,
+        default=0,
+        metavar="N",
+        help="leave ambiguous IDs open for N frames (default 0)",
+    )
     add("--no-place-cue", action="store_true", help="go by the looks alone")
-    add("--assignment", choices=("optimal", "plain"), default="optimal",
-        help="when two segments want one ID (default optimal)")
+    add(
+        "--assignment",
+        choices=("optimal", "plain"),
+        default="optimal",
+        help="when two segments want one ID (default optimal)",
+    )
     add("--fps", type=float, help="frame rate of a folder of images (default 24)")
     add("--tail", type=int, default=20, metavar="N", help="frames in a tail (default 20)")
     add("--resume", action="store_true", help="go on where the same command was stopped")
@@ -126,10 +157,18 @@ def _train(parser):
     add = parser.add_argument
     add("segments", help="folder of the command extract")
     add("--out", default="weights", metavar="DIR", help="default: weights")
-    add("--profile", choices=("smoke", "full"), default="smoke",
-        help="smoke: a minute or two (default); full: hours")
-    add("--loss", choices=("random", "semi-hard", "batch-hard", "batch-all", "semi-hard-sorted"),
-        default="semi-hard", help="default semi-hard")
+    add(
+        "--profile",
+        choices=("smoke", "full"),
+        default="smoke",
+        help="smoke: a minute or two (default); full: hours",
+    )
+    add(
+        "--loss",
+        choices=("random", "semi-hard", "batch-hard", "batch-all", "semi-hard-sorted"),
+        default="semi-hard",
+        help="default semi-hard",
+    )
     add("--epochs", type=int, help="default: the profile's")
     add("--seed", type=int, default=0)
 
@@ -138,8 +177,11 @@ def _evaluate(parser):
     add = parser.add_argument
     _data_root(add)
     add("--weights", metavar="CARD", help="weights (.json) other than the shipped ones")
-    add("--tracking", action="store_true",
-        help="score tracking in the regimes of the identity benchmark instead of retrieval")
+    add(
+        "--tracking",
+        action="store_true",
+        help="score tracking in the regimes of the identity benchmark instead of retrieval",
+    )
     add("--out", metavar="FILE", help="write the table there too (CSV or Markdown by its name)")
 
 
@@ -147,11 +189,19 @@ def _calibrate(parser):
     add = parser.add_argument
     _data_root(add)
     add("--weights", metavar="CARD", help="weights (.json) other than the shipped ones")
-    add("--rule", choices=("cost", "false-reuse", "eer", "far"), default="cost",
-        help="how the threshold is chosen (default cost)")
+    add(
+        "--rule",
+        choices=("cost", "false-reuse", "eer", "far"),
+        default="cost",
+        help="how the threshold is chosen (default cost)",
+    )
     add("--target", type=float, help="rate for the rules false-reuse and far")
-    add("--reuse-cost", type=float, default=1.0,
-        help="how much worse an old ID for a newcomer is than the reverse (default 1)")
+    add(
+        "--reuse-cost",
+        type=float,
+        default=1.0,
+        help="how much worse an old ID for a newcomer is than the reverse (default 1)",
+    )
     add("--out", default="calibration.json", metavar="FILE", help="default: calibration.json")
 
 

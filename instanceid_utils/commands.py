@@ -17,16 +17,32 @@ def track(args):
 
     embedder = _embedder(args)
     out = Path(args.out or f"{Path(args.video.rstrip('/')).stem}_tracked")
-    options = {"place_cue": not args.no_place_cue, "assignment": args.assignment,
-               "abstain": args.abstain, "threshold": _threshold(args, embedder)}
+    options = {
+        "place_cue": not args.no_place_cue,
+        "assignment": args.assignment,
+        "abstain": args.abstain,
+        "threshold": _threshold(args, embedder),
+    }
     try:
         result = track_video(
-            args.video, out, embedder=embedder, masks=args.masks, format=args.format,
-            sequence=args.sequence, first_number=args.first_number,
-            segmenter=None if args.masks else _segmenter(args), min_area=args.min_area,
-            min_score=args.min_score, gallery=args.gallery, fps=args.fps, outputs=args.outputs,
-            tail=args.tail, resume=args.resume, progress=not args.quiet, **options,
-        )  # fmt: skip
+            args.video,
+            out,
+            embedder=embedder,
+            masks=args.masks,
+            format=args.format,
+            sequence=args.sequence,
+            first_number=args.first_number,
+            segmenter=None if args.masks else _segmenter(args),
+            min_area=args.min_area,
+            min_score=args.min_score,
+            gallery=args.gallery,
+            fps=args.fps,
+            outputs=args.outputs,
+            tail=args.tail,
+            resume=args.resume,
+            progress=not args.quiet,
+            **options,
+        )
     except Interrupted as stop:
         raise KeyboardInterrupt(
             f"stopped; the {stop.result.n_frames} frames in {out} are whole and marked as "
@@ -43,12 +59,20 @@ def extract(args):
     from instanceid_utils.pipeline import open_data
 
     done = extract(
-        open_data(args.data_root), args.out, size=args.size, margin=args.margin,
-        min_area=args.min_area, sequences=args.sequences, test_fraction=args.test_fraction,
-        rng=np.random.default_rng(args.seed), progress=not args.quiet,
-    )  # fmt: skip
-    print(f"{done.n_crops} crops of {done.n_identities} identities from {done.n_frames} frames: "
-          f"{done.manifest}")
+        open_data(args.data_root),
+        args.out,
+        size=args.size,
+        margin=args.margin,
+        min_area=args.min_area,
+        sequences=args.sequences,
+        test_fraction=args.test_fraction,
+        rng=np.random.default_rng(args.seed),
+        progress=not args.quiet,
+    )
+    print(
+        f"{done.n_crops} crops of {done.n_identities} identities from {done.n_frames} frames: "
+        f"{done.manifest}"
+    )
 
 
 def convert(args):
@@ -56,10 +80,14 @@ def convert(args):
     from instanceid_utils.mnist.mnist_files import write_mnist
 
     counts = write_mnist(
-        args.source, args.out, grey_size=args.grey_size, colour_size=args.colour_size,
-        test_fraction=args.test_fraction, rng=np.random.default_rng(args.seed),
+        args.source,
+        args.out,
+        grey_size=args.grey_size,
+        colour_size=args.colour_size,
+        test_fraction=args.test_fraction,
+        rng=np.random.default_rng(args.seed),
         progress=not args.quiet,
-    )  # fmt: skip
+    )
     print(f"{counts['train']} images for training, {counts['test']} for testing: {args.out}")
 
 
@@ -86,17 +114,24 @@ def train(args):
     run = train(data, held_out, recipe, out / "run", progress=not args.quiet)
     card = out / "weights.json"
     digest = save_weights(
-        run.network, card, {**recipe.architecture, "widths": list(recipe.widths)},
+        run.network,
+        card,
+        {**recipe.architecture, "widths": list(recipe.widths)},
         command=f"train --profile {args.profile} --loss {args.loss} --seed {args.seed}",
         history=run.history,
-    )  # fmt: skip
+    )
     calibration = calibrate(
-        embed_with(run.network, held_out.crops), held_out.identities, held_out.sequences,
-        held_out.frames, weights_sha256=digest,
-    )  # fmt: skip
+        embed_with(run.network, held_out.crops),
+        held_out.identities,
+        held_out.sequences,
+        held_out.frames,
+        weights_sha256=digest,
+    )
     calibration.to_json(calibration_path(card))
-    print(f"epoch {run.best['epoch']}: rank-1 {run.best['rank1']:.3f}, mAP {run.best['map']:.3f} "
-          f"on identities not trained on; threshold {calibration.threshold:.3f}: {card}")
+    print(
+        f"epoch {run.best['epoch']}: rank-1 {run.best['rank1']:.3f}, mAP {run.best['map']:.3f} "
+        f"on identities not trained on; threshold {calibration.threshold:.3f}: {card}"
+    )
 
 
 def evaluate(args):
@@ -117,17 +152,23 @@ def calibrate(args):
     from instanceid_utils.pipeline import open_data
 
     found = calibrate_dataset(
-        _embedder(args), open_data(args.data_root), args.sequences, rule=args.rule,
-        target=args.target, reuse_cost=args.reuse_cost,
-    )  # fmt: skip
+        _embedder(args),
+        open_data(args.data_root),
+        args.sequences,
+        rule=args.rule,
+        target=args.target,
+        reuse_cost=args.reuse_cost,
+    )
     found.to_json(args.out)
     rates = ", ".join(
-        "{} {:.3f} ({:.3f}-{:.3f})".format(name.replace("_", " "), getattr(found, name),
-                                           *found.intervals[name])
+        "{} {:.3f} ({:.3f}-{:.3f})".format(
+            name.replace("_", " "), getattr(found, name), *found.intervals[name]
+        )
         for name in ("false_reuse", "false_new")
     )
-    print(f"threshold {found.threshold:.3f} from {found.n_identities} identities: {rates}; "
-          f"{args.out}")
+    print(
+        f"threshold {found.threshold:.3f} from {found.n_identities} identities: {rates}; {args.out}"
+    )
 
 
 def _embedder(args):
@@ -160,11 +201,17 @@ def _retrieval_table(args, embedder, dataset):
     from instanceid_utils.data.segment_sets import collect
     from instanceid_utils.training.pretrain import report_table
 
-    data = collect(dataset, args.sequences, size=embedder.crop_size, margin=embedder.margin,
-                   progress=not args.quiet)
+    data = collect(
+        dataset,
+        args.sequences,
+        size=embedder.crop_size,
+        margin=embedder.margin,
+        progress=not args.quiet,
+    )
     reports = report_table(embedder.embed_crops, {"data": data})
-    rows = [{"embedding": name.split(": ")[1], **_numbers(report)}
-            for name, report in reports.items()]
+    rows = [
+        {"embedding": name.split(": ")[1], **_numbers(report)} for name, report in reports.items()
+    ]
     return pd.DataFrame(rows).round(3)
 
 

@@ -117,9 +117,7 @@ def ensure_clips(output_dir):
         Where the notebooks leave their results.
     """
     return make_once(
-        Path(output_dir) / "07_your_own_video" / "clips",
-        {"version": 1},
-        clips.write_clips,
+        Path(output_dir) / "07_your_own_video" / "clips", {"version": 1}, clips.write_clips
     )
 
 

@@ -53,8 +53,16 @@ def test_the_parser_knows_what_the_package_knows():
     assert cli.OUTPUTS == OUTPUTS
 
 
-@pytest.mark.parametrize("words", [(), ("fly",), ("track",), ("track", "v", "--threshold", "low"),
-                                   ("track", "v", "--threshold", 1, "--calibration", "c.json")])
+@pytest.mark.parametrize(
+    "words",
+    [
+        (),
+        ("fly",),
+        ("track",),
+        ("track", "v", "--threshold", "low"),
+        ("track", "v", "--threshold", 1, "--calibration", "c.json"),
+    ],
+)
 def test_wrong_usage(words, capsys):
     with pytest.raises(SystemExit) as stop:
         run(*words)
@@ -68,8 +76,10 @@ def test_version(capsys):
 
 
 def test_help_needs_no_tensorflow():
-    code = ("import sys\nfrom instanceid_utils import cli\ncli.build_parser()\n"
-            "sys.exit('tensorflow' in sys.modules or 'cv2' in sys.modules)")
+    code = (
+        "import sys\nfrom instanceid_utils import cli\ncli.build_parser()\n"
+        "sys.exit('tensorflow' in sys.modules or 'cv2' in sys.modules)"
+    )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
@@ -151,10 +161,17 @@ def contents(folder):
     return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-@pytest.mark.parametrize("wrong", [
-    ("--fps", 0), ("--tail", -1), ("--threshold", 7), ("--min-score", 7),
-    ("--gallery", "other.gallery"), ("--gallery", "no/where"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        ("--fps", 0),
+        ("--tail", -1),
+        ("--threshold", 7),
+        ("--min-score", 7),
+        ("--gallery", "other.gallery"),
+        ("--gallery", "no/where"),
+    ],
+)
 def test_a_wrong_argument_leaves_earlier_results_alone(broken, wrong):
     assert run(*MASKED, "--quiet") == 0
     before = contents(broken / "frames_tracked")
@@ -164,8 +181,23 @@ def test_a_wrong_argument_leaves_earlier_results_alone(broken, wrong):
 
 def test_track(clip, tmp_path, capsys):
     out, gallery = tmp_path / "out", tmp_path / "known.gallery"
-    words = ("track", clip[0], "--masks", clip[1], "--out", out, "--gallery", gallery,
-             "--outputs", "video", "mot", "--fps", 12, "--abstain", 2)
+    words = (
+        "track",
+        clip[0],
+        "--masks",
+        clip[1],
+        "--out",
+        out,
+        "--gallery",
+        gallery,
+        "--outputs",
+        "video",
+        "mot",
+        "--fps",
+        12,
+        "--abstain",
+        2,
+    )
     assert run(*words) == 0
     shown = capsys.readouterr()
     assert "8 frames, 3 IDs" in shown.out and str(out / "tracked.mp4") in shown.out
@@ -178,8 +210,19 @@ def test_ctrl_c_and_resume(tmp_path):
     video = Video(300)
     frames, masks = write_folder(tmp_path / "clip", video, suffix=".jpg")
     out = tmp_path / "out"
-    words = [sys.executable, "-m", "instanceid_utils", "track", str(frames), "--masks", str(masks),
-             "--out", str(out), "--outputs", "mot"]
+    words = [
+        sys.executable,
+        "-m",
+        "instanceid_utils",
+        "track",
+        str(frames),
+        "--masks",
+        str(masks),
+        "--out",
+        str(out),
+        "--outputs",
+        "mot",
+    ]
     process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True)
     while not (out / "mot.txt").exists() or not (out / "mot.txt").stat().st_size:
         assert process.poll() is None, process.stderr.read()
@@ -216,8 +259,15 @@ def test_from_a_data_set_to_weights_of_ones_own(make_davis, tmp_path, capsys, mo
 
     from instanceid_utils.training import loop as training
 
-    recipe = training.Recipe(n_identities=4, n_instances=2, epochs=1, batches_per_epoch=2,
-                             widths=(8, 8, 8), dim=16, crop_size=32)
+    recipe = training.Recipe(
+        n_identities=4,
+        n_instances=2,
+        epochs=1,
+        batches_per_epoch=2,
+        widths=(8, 8, 8),
+        dim=16,
+        crop_size=32,
+    )
     monkeypatch.setitem(training.PROFILES, "smoke", recipe)
     assert run("train", "segments", "--out", "w", "--quiet") == 0
     assert re.search(r"epoch 1: rank-1 [01]\.\d+, mAP .* threshold", capsys.readouterr().out)
@@ -225,16 +275,43 @@ def test_from_a_data_set_to_weights_of_ones_own(make_davis, tmp_path, capsys, mo
     assert run("evaluate", root, "--weights", card, "--out", "table.csv", "--quiet") == 0
     assert "InstanceID" in capsys.readouterr().out
     assert "HSV histogram" in (tmp_path / "table.csv").read_text()
-    assert run("evaluate", root, "--weights", card, "--tracking", "--sequences", "clip0",
-               "--out", "table.md", "--quiet") == 0
+    assert (
+        run(
+            "evaluate",
+            root,
+            "--weights",
+            card,
+            "--tracking",
+            "--sequences",
+            "clip0",
+            "--out",
+            "table.md",
+            "--quiet",
+        )
+        == 0
+    )
     assert "| every 5th | IoU |" in (tmp_path / "table.md").read_text()
     capsys.readouterr()
     assert run("calibrate", root, "--weights", card, "--out", "mine.json", "--quiet") == 0
     assert re.match(r"threshold [\d.]+ from 12 identities: false reuse", capsys.readouterr().out)
     source = root / "JPEGImages/480p/clip0"
     masks = root / "Annotations/480p/clip0"
-    assert run("track", source, "--masks", masks, "--weights", card, "--calibration", "mine.json",
-               "--quiet", "--outputs", "mot") == 0
+    assert (
+        run(
+            "track",
+            source,
+            "--masks",
+            masks,
+            "--weights",
+            card,
+            "--calibration",
+            "mine.json",
+            "--quiet",
+            "--outputs",
+            "mot",
+        )
+        == 0
+    )
     assert os.path.exists("clip0_tracked/mot.txt")
     assert run("track", source, "--masks", masks, "--calibration", "mine.json", "--quiet") == 1
     assert "was calibrated for weights" in capsys.readouterr().err

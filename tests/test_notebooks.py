@@ -102,11 +102,7 @@ SPOILED = {
         _store(5, "stream", name="stdout", text="saved to /tmp/x/video.mp4"),
         _store(5, "display_data", data=_HTML),
     ],
-    "one_parameters_cell": [
-        _tag(1),
-        _tag(5, "parameters"),
-        _tag(5, "injected-parameters"),
-    ],
+    "one_parameters_cell": [_tag(1), _tag(5, "parameters"), _tag(5, "injected-parameters")],
     "few_cells_ignored": [_tag(5, "nbval-ignore-output"), _tag(5, "nbval-skip")],
     "prose_between_code": [_drop(6)],
     "short_code_cells": [_source(5, "x = 1\n" * 21)],

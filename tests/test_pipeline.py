@@ -32,10 +32,7 @@ def test_a_stage_that_failed_is_made_anew(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         pipeline.make_once(tmp_path / "stage", {}, fail)
     pipeline.make_once(tmp_path / "stage", {}, maker("whole", []))
-    assert sorted(p.name for p in (tmp_path / "stage").iterdir()) == [
-        pipeline.NOTE,
-        "result.txt",
-    ]
+    assert sorted(p.name for p in (tmp_path / "stage").iterdir()) == [pipeline.NOTE, "result.txt"]
 
 
 def test_a_folder_of_somebody_else_is_left_alone(tmp_path):

@@ -20,9 +20,11 @@ from playwright.sync_api import sync_playwright
 EVIDENCE = ROOT / "runs/browser"  # what a failure leaves for you to look at
 PAGE = pytest.StashKey()
 ALONE = [  # a browser that talks to nobody but the test's own server
-    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
     "--no-first-run",
-]  # fmt: skip
+]
 
 
 def pytest_addoption(parser):
@@ -53,17 +55,27 @@ def lab(course):
         f"--no-browser --ip=127.0.0.1 --port={port} --ServerApp.port_retries=0 --allow-root "
         f"--IdentityProvider.token={token} --ServerApp.root_dir={course}"
     )
-    folders = ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR",
-               "JUPYTERLAB_SETTINGS_DIR", "JUPYTERLAB_WORKSPACES_DIR")  # fmt: skip
+    folders = (
+        "JUPYTER_CONFIG_DIR",
+        "JUPYTER_DATA_DIR",
+        "JUPYTER_RUNTIME_DIR",
+        "IPYTHONDIR",
+        "JUPYTERLAB_SETTINGS_DIR",
+        "JUPYTERLAB_WORKSPACES_DIR",
+    )
     environment = {**os.environ, **{name: str(own / name.lower()) for name in folders}}
     shutil.rmtree(EVIDENCE, ignore_errors=True)
     EVIDENCE.mkdir(parents=True)
     log = EVIDENCE / "lab.log"
     with open(log, "w") as stream:
         server = subprocess.Popen(
-            ["make", "lab", f"LAB={options}"], cwd=ROOT, env=environment,
-            stdout=stream, stderr=stream, start_new_session=True,
-        )  # fmt: skip
+            ["make", "lab", f"LAB={options}"],
+            cwd=ROOT,
+            env=environment,
+            stdout=stream,
+            stderr=stream,
+            start_new_session=True,
+        )
     address = SimpleNamespace(url=f"http://127.0.0.1:{port}", token=token)
     try:
         _wait_until_it_answers(address, server, log)

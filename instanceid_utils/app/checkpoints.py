@@ -52,10 +52,16 @@ class Checkpoints:
         beside.mkdir(parents=True)
         tracker.save(beside / "tracker")
         np.savez_compressed(beside / "outputs.npz", **arrays)
-        waiting = [[index, ids, [asdict(d) for d in decisions], cut]
-                   for index, (ids, decisions, cut) in waiting.items()]
-        content = {"facts": self.facts, "next_index": next_index, "waiting": waiting,
-                   "outputs": notes}
+        waiting = [
+            [index, ids, [asdict(d) for d in decisions], cut]
+            for index, (ids, decisions, cut) in waiting.items()
+        ]
+        content = {
+            "facts": self.facts,
+            "next_index": next_index,
+            "waiting": waiting,
+            "outputs": notes,
+        }
         (beside / "run.json").write_text(json.dumps(content), encoding="utf-8")
         _sync(beside)
         os.replace(beside, final)
@@ -83,16 +89,20 @@ class Checkpoints:
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
             facts, notes = content["facts"], content["outputs"]
-            waiting = {index: (np.array(ids, np.int64), tuple(map(_decision, decisions)), cut)
-                       for index, ids, decisions, cut in content["waiting"]}
+            waiting = {
+                index: (np.array(ids, np.int64), tuple(map(_decision, decisions)), cut)
+                for index, ids, decisions, cut in content["waiting"]
+            }
             with np.load(there[-1] / "outputs.npz", allow_pickle=False) as arrays:
                 outputs = notes, dict(arrays)
         except (json.JSONDecodeError, KeyError, TypeError, UnicodeDecodeError) as error:
             raise ValueError(f"{path}: damaged ({error!r})") from error
         for key, value in self.facts.items():
             if facts.get(key) != value:
-                raise ValueError(f"{self.folder.parent}: the run to go on with had "
-                                 f"{key} {facts.get(key)!r}, not {value!r}")
+                raise ValueError(
+                    f"{self.folder.parent}: the run to go on with had "
+                    f"{key} {facts.get(key)!r}, not {value!r}"
+                )
         tracker = InstanceID.load(there[-1] / "tracker", embedder)
         return State(tracker, content["next_index"], waiting, outputs)
 

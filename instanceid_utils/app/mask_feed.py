@@ -31,8 +31,19 @@ class MaskFeed:
         If the masks cannot be read, or no frame of the video has any.
     """
 
-    def __init__(self, source, info, masks=None, *, format=None, sequence=None, fps=None,
-                 first_number=0, segmenter=None, clean=None):  # fmt: skip
+    def __init__(
+        self,
+        source,
+        info,
+        masks=None,
+        *,
+        format=None,
+        sequence=None,
+        fps=None,
+        first_number=0,
+        segmenter=None,
+        clean=None,
+    ):
         self.source, self.info, self.fps = source, info, fps
         self._clean = {k: v for k, v in (clean or {}).items() if v is not None}
         self.reader, self.segmenter = None, None
@@ -97,8 +108,10 @@ class MaskFeed:
 
     def _fail(self):
         there = list(self.reader)[:3]
-        raise FormatError(f"{self.description}: no frame of {self.source} has masks in it; its "
-                          f"first frames are {there}")
+        raise FormatError(
+            f"{self.description}: no frame of {self.source} has masks in it; its "
+            f"first frames are {there}"
+        )
 
 
 def _numbers_of_folder(source, reader, first_number):

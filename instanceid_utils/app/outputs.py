@@ -108,8 +108,9 @@ class TrackOutputs:
         self._prepare(state is not None)
         notes, arrays = state or ({}, None)
         self.n_frames = notes.get("n_frames", 0)
-        self._video = VideoWriter(self.out_dir / "tracked.mp4", fps, size, fit=True,
-                                  state=notes.get("video"))
+        self._video = VideoWriter(
+            self.out_dir / "tracked.mp4", fps, size, fit=True, state=notes.get("video")
+        )
         if state is not None:
             self._names, self._cuts, self._last_ids = (notes[k] for k in ("names", "cuts", "ids"))
             self._runs.restore(notes["runs"])
@@ -121,17 +122,25 @@ class TrackOutputs:
         ours = (self.out_dir / SUMMARY).exists()
         masks = self.out_dir / "masks"
         if not ours and not goes_on:
-            in_the_way = [path for name in ("tracked.mp4", "masks", *TEXTS.values())
-                          for path in [self.out_dir / name]
-                          if path.exists() and not (path.is_dir() and not any(path.iterdir()))]
+            in_the_way = [
+                path
+                for name in ("tracked.mp4", "masks", *TEXTS.values())
+                for path in [self.out_dir / name]
+                if path.exists() and not (path.is_dir() and not any(path.iterdir()))
+            ]
             if in_the_way:
                 raise FileExistsError(f"{in_the_way[0]}: in the way, and not from an earlier run")
         (masks if "masks" in self.outputs else self.out_dir).mkdir(parents=True, exist_ok=True)
         if goes_on:
             return
-        for path in [*masks.glob("*.png"), *self.out_dir.glob("contact_sheet*.png"),
-                     *self.out_dir.glob("tracked*.mp4"), self.out_dir / "timeline.png",
-                     self.out_dir / "youtube_vis.json", self.out_dir / SUMMARY]:
+        for path in [
+            *masks.glob("*.png"),
+            *self.out_dir.glob("contact_sheet*.png"),
+            *self.out_dir.glob("tracked*.mp4"),
+            self.out_dir / "timeline.png",
+            self.out_dir / "youtube_vis.json",
+            self.out_dir / SUMMARY,
+        ]:
             path.unlink(missing_ok=True)
         # From here on the folder is known as ours, even if the process is killed.
         write_atomically(self.out_dir / SUMMARY, json.dumps({"complete": False}).encode())
@@ -173,11 +182,15 @@ class TrackOutputs:
         arrays : dict of ndarray
         """
         notes = {
-            "n_frames": self.n_frames, "names": list(self._names), "cuts": list(self._cuts),
-            "ids": list(self._last_ids), "runs": self._runs.state(), "video": self._video.cut(),
+            "n_frames": self.n_frames,
+            "names": list(self._names),
+            "cuts": list(self._cuts),
+            "ids": list(self._last_ids),
+            "runs": self._runs.state(),
+            "video": self._video.cut(),
             "overlay": self._overlay.state(),
             "offsets": self._texts.offsets(),
-        }  # fmt: skip
+        }
         return notes, self._sheet.state()
 
     def close(self, complete=True, **facts) -> dict:
@@ -209,10 +222,15 @@ class TrackOutputs:
         if "timeline" in self.outputs:
             files["timeline"] = self._write_timeline()
         summary = {
-            "complete": complete, "n_frames": self.n_frames, "n_ids": len(self.ids),
-            "size": self.size, "fps": self.fps, "shot_cuts": self._cuts, **facts,
+            "complete": complete,
+            "n_frames": self.n_frames,
+            "n_ids": len(self.ids),
+            "size": self.size,
+            "fps": self.fps,
+            "shot_cuts": self._cuts,
+            **facts,
             "files": {key: str(path.relative_to(self.out_dir)) for key, path in files.items()},
-        }  # fmt: skip
+        }
         write_atomically(self.out_dir / SUMMARY, json.dumps(summary, indent=1).encode())
         return {**files, "summary": self.out_dir / SUMMARY}
 
@@ -229,8 +247,9 @@ class TrackOutputs:
     def _write_youtube_vis(self, files):
         path = self.out_dir / "youtube_vis.json"
         try:
-            youtube_vis.write(path, files["mots"], frame_names=self._names, size=self.size,
-                              fps=self.fps)
+            youtube_vis.write(
+                path, files["mots"], frame_names=self._names, size=self.size, fps=self.fps
+            )
             files["youtube-vis"] = path
         except FormatError as error:  # it has one size for all frames
             logger.warning("%s: left out (%s)", path, error)

@@ -100,8 +100,11 @@ class TrackLoop:
 
     def _track(self, frame, masks, observation):
         if masks is None:
-            self.waiting.append(TrackedFrame(frame.index, frame.time, frame.name, frame.image,
-                                             None, np.zeros(0, np.int64)))
+            self.waiting.append(
+                TrackedFrame(
+                    frame.index, frame.time, frame.name, frame.image, None, np.zeros(0, np.int64)
+                )
+            )
             return
         if frame.index in self.decided:
             ids, decisions, cut = self.decided.pop(frame.index)
@@ -109,22 +112,40 @@ class TrackLoop:
             update = self.tracker.decide(observation)
             ids, decisions, cut = update.ids, update.decisions, update.shot_cut
             self._relabel(update.relabelled)
-        self.waiting.append(TrackedFrame(
-            frame.index, frame.time, frame.name, frame.image, masks.segments, ids,
-            decisions, masks.scores, masks.classes, cut))  # fmt: skip
+        self.waiting.append(
+            TrackedFrame(
+                frame.index,
+                frame.time,
+                frame.name,
+                frame.image,
+                masks.segments,
+                ids,
+                decisions,
+                masks.scores,
+                masks.classes,
+                cut,
+            )
+        )
 
     def _relabel(self, relabelled):
         if not relabelled:
             return
         for item in self.waiting:
             item.ids = np.array([final_id(i, relabelled) for i in item.ids.tolist()], np.int64)
-            item.decisions = tuple(replace(d, id=final_id(d.id, relabelled), provisional=False)
-                                   if d.id in relabelled else d for d in item.decisions)
+            item.decisions = tuple(
+                replace(d, id=final_id(d.id, relabelled), provisional=False)
+                if d.id in relabelled
+                else d
+                for d in item.decisions
+            )
 
     def _checkpoint(self, writer):
         writer.wait()
-        waiting = {item.index: (item.ids.tolist(), item.decisions, item.shot_cut)
-                   for item in self.waiting if item.segments is not None}
+        waiting = {
+            item.index: (item.ids.tolist(), item.decisions, item.shot_cut)
+            for item in self.waiting
+            if item.segments is not None
+        }
         self.checkpoints.save(self.tracker, self.next_index, waiting, self.sink.checkpoint())
 
 

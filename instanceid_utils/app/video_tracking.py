@@ -56,10 +56,26 @@ class TrackResult:
 
 
 def track_video(
-    source, out_dir, *, embedder=None, masks=None, format=None, sequence=None, first_number=0,
-    segmenter=None, min_area=None, min_score=None, gallery=None, fps=None, outputs=OUTPUTS,
-    tail=20, resume=False, checkpoint_every=500, progress=True, **tracker_options,
-):  # fmt: skip
+    source,
+    out_dir,
+    *,
+    embedder=None,
+    masks=None,
+    format=None,
+    sequence=None,
+    first_number=0,
+    segmenter=None,
+    min_area=None,
+    min_score=None,
+    gallery=None,
+    fps=None,
+    outputs=OUTPUTS,
+    tail=20,
+    resume=False,
+    checkpoint_every=500,
+    progress=True,
+    **tracker_options,
+):
     """Track every object of a video and write the results into a folder.
 
     Parameters
@@ -116,19 +132,34 @@ def track_video(
     _check_paths(source, masks, out_dir, resume, gallery)
     _check_numbers(fps, tail, min_area, min_score, checkpoint_every)
     info = video_info(source, fps=fps)
-    feed = MaskFeed(source, info, masks, format=format, sequence=sequence, fps=fps,
-                    first_number=first_number, segmenter=segmenter,
-                    clean={"min_area": min_area, "min_score": min_score})  # fmt: skip
+    feed = MaskFeed(
+        source,
+        info,
+        masks,
+        format=format,
+        sequence=sequence,
+        fps=fps,
+        first_number=first_number,
+        segmenter=segmenter,
+        clean={"min_area": min_area, "min_score": min_score},
+    )
     if embedder is None:
         from instanceid_utils.embedding.embedder import Embedder
 
         embedder = Embedder.pretrained()
     facts = {
-        "source": str(source), "masks": feed.description, "first_number": first_number,
-        "fps": info.fps, "min_area": min_area, "min_score": min_score, "tail": tail,
-        "weights_sha256": embedder.weights_sha256, "tracker": dict(tracker_options),
-        "gallery": None if gallery is None else str(gallery), "outputs": sorted(outputs),
-    }  # fmt: skip
+        "source": str(source),
+        "masks": feed.description,
+        "first_number": first_number,
+        "fps": info.fps,
+        "min_area": min_area,
+        "min_score": min_score,
+        "tail": tail,
+        "weights_sha256": embedder.weights_sha256,
+        "tracker": dict(tracker_options),
+        "gallery": None if gallery is None else str(gallery),
+        "outputs": sorted(outputs),
+    }
     checkpoints = Checkpoints(out_dir / "resume", facts)
     state = checkpoints.load(embedder) if resume else None
     if state is None:
@@ -137,23 +168,41 @@ def track_video(
         checkpoints.clear()  # of an unfinished run that is started anew
     else:
         tracker = state.tracker
-        sink = TrackOutputs(out_dir, info.size, info.fps, outputs=outputs, tail=tail,
-                            state=state.outputs)
-    loop = TrackLoop(tracker, feed, sink, checkpoints, checkpoint_every, state,
-                     delay=tracker_options.get("abstain", 0))  # fmt: skip
+        sink = TrackOutputs(
+            out_dir, info.size, info.fps, outputs=outputs, tail=tail, state=state.outputs
+        )
+    loop = TrackLoop(
+        tracker,
+        feed,
+        sink,
+        checkpoints,
+        checkpoint_every,
+        state,
+        delay=tracker_options.get("abstain", 0),
+    )
     with stop_signals() as stopped:
-        error = loop.go(stopped, tqdm(total=info.n_frames, initial=loop.next_index, unit=" frames",
-                                      disable=not progress))
+        error = loop.go(
+            stopped,
+            tqdm(
+                total=info.n_frames, initial=loop.next_index, unit=" frames", disable=not progress
+            ),
+        )
     complete = loop.finished
     if complete:
         checkpoints.clear()
-    files = sink.close(complete, source=str(source), masks=feed.description,
-                       threshold=float(tracker.threshold), error=str(error) if error else None)
+    files = sink.close(
+        complete,
+        source=str(source),
+        masks=feed.description,
+        threshold=float(tracker.threshold),
+        error=str(error) if error else None,
+    )
     if complete and gallery is not None:
         tracker.gallery.save(gallery)
         files["gallery"] = Path(gallery)
-    result = TrackResult(out_dir, files, sink.n_frames, len(sink.ids), complete,
-                         time.perf_counter() - begin, tracker)
+    result = TrackResult(
+        out_dir, files, sink.n_frames, len(sink.ids), complete, time.perf_counter() - begin, tracker
+    )
     if error is not None:
         raise error
     if not complete:
@@ -175,9 +224,12 @@ def _check_paths(source, masks, out_dir, resume, gallery):
 def _check_numbers(fps, tail, min_area, min_score, checkpoint_every):
     """Refuse what would be found out only once the results of an earlier run are gone."""
     for name, value, low, high in (
-        ("fps", fps, 0.001, 1000), ("tail", tail, 0, np.inf), ("min_area", min_area, 0, np.inf),
-        ("min_score", min_score, 0, 1), ("checkpoint_every", checkpoint_every, 1, np.inf),
-    ):  # fmt: skip
+        ("fps", fps, 0.001, 1000),
+        ("tail", tail, 0, np.inf),
+        ("min_area", min_area, 0, np.inf),
+        ("min_score", min_score, 0, 1),
+        ("checkpoint_every", checkpoint_every, 1, np.inf),
+    ):
         if value is not None and not low <= value <= high:
             limit = f"to {high}" if high < np.inf else "or more"
             raise ValueError(f"{name}: expected {low} {limit}, got {value}")

@@ -82,9 +82,15 @@ def _frame_numbers(manifest):
 
 
 def collect(
-    dataset, sequences=None, *, size=CROP_SIZE, margin=MARGIN, min_area=1,
-    keep_background=False, progress=True,
-):  # fmt: skip
+    dataset,
+    sequences=None,
+    *,
+    size=CROP_SIZE,
+    margin=MARGIN,
+    min_area=1,
+    keep_background=False,
+    progress=True,
+):
     """Cut all segments of an annotated data set into memory.
 
     Parameters

@@ -118,9 +118,16 @@ def _residual(x, width):
 
 
 def build_network(
-    crop_size=64, dim=128, *, widths=WIDTHS, n_bins=64, pooling="masked", backbone=None,
-    backbone_weights=None, colour_weight=0.0,
-):  # fmt: skip
+    crop_size=64,
+    dim=128,
+    *,
+    widths=WIDTHS,
+    n_bins=64,
+    pooling="masked",
+    backbone=None,
+    backbone_weights=None,
+    colour_weight=0.0,
+):
     """Build the network, untrained.
 
     Parameters

@@ -29,10 +29,22 @@ RULES = ("cost", "false-reuse", "eer", "far")
 
 
 def calibrate(
-    embeddings, identities, sequences, frames, *, rule="cost", reuse_cost=1.0, target=None,
-    n_others=10, max_exemplars=8, min_gap=MIN_GAP, n_rounds=4, n_bootstrap=1000, rng=None,
+    embeddings,
+    identities,
+    sequences,
+    frames,
+    *,
+    rule="cost",
+    reuse_cost=1.0,
+    target=None,
+    n_others=10,
+    max_exemplars=8,
+    min_gap=MIN_GAP,
+    n_rounds=4,
+    n_bootstrap=1000,
+    rng=None,
     weights_sha256=None,
-):  # fmt: skip
+):
     """Choose the threshold for tracking from labelled segments.
 
     Parameters
@@ -85,10 +97,15 @@ def calibrate(
         )
     mistakes = Mistakes(
         simulate_appearances(
-            embeddings, *where, n_others=n_others, max_exemplars=max_exemplars, min_gap=min_gap,
-            n_rounds=n_rounds, rng=rng,
+            embeddings,
+            *where,
+            n_others=n_others,
+            max_exemplars=max_exemplars,
+            min_gap=min_gap,
+            n_rounds=n_rounds,
+            rng=rng,
         )
-    )  # fmt: skip
+    )
     pairs = verification(d_same, d_different)
     if rule == "far":
         far_wanted = roc_curve(d_same, d_different, THRESHOLDS)[0] <= target
@@ -108,14 +125,23 @@ def calibrate(
     intervals["threshold"] = bootstrap.interval(THRESHOLDS[choose(draws)])
     far, tar, _ = roc_curve(d_same, d_different, [threshold])
     return Calibration(
-        threshold=threshold, rule=rule, reuse_cost=float(reuse_cost), target=target,
+        threshold=threshold,
+        rule=rule,
+        reuse_cost=float(reuse_cost),
+        target=target,
         **{name: float(rates[name][0, at]) for name in RATES},
-        far=float(far[0]), frr=float(1.0 - tar[0]), eer=pairs["eer"], intervals=intervals,
-        n_identities=mistakes.n_identities, n_segments=len(embeddings), n_others=n_others,
-        max_exemplars=max_exemplars, min_gap=min_gap,
+        far=float(far[0]),
+        frr=float(1.0 - tar[0]),
+        eer=pairs["eer"],
+        intervals=intervals,
+        n_identities=mistakes.n_identities,
+        n_segments=len(embeddings),
+        n_others=n_others,
+        max_exemplars=max_exemplars,
+        min_gap=min_gap,
         curves={"thresholds": THRESHOLDS, **{name: rates[name][0] for name in RATES}},
         weights_sha256=weights_sha256,
-    )  # fmt: skip
+    )
 
 
 def _cheapest(rates, reuse_cost):

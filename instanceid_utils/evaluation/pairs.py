@@ -130,11 +130,7 @@ def pair_distances(embeddings, identities, sequences, frames, min_gap=MIN_GAP):
 def check_segments(embeddings, identities, sequences, frames):
     """Check that the arrays belong together; return embeddings and identities as arrays."""
     embeddings = _check_vectors(embeddings, "embeddings")
-    for name, values in (
-        ("identities", identities),
-        ("sequences", sequences),
-        ("frames", frames),
-    ):
+    for name, values in (("identities", identities), ("sequences", sequences), ("frames", frames)):
         if np.shape(values) != (len(embeddings),):
             raise ValueError(
                 f"{name} must have shape ({len(embeddings)},) as there are so many embeddings, "

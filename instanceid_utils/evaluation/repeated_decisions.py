@@ -155,10 +155,11 @@ def sweep(observations, embedder, thresholds, **settings):
         newcomers), ``false_new_rate`` and ``wrong_id_rate`` (of known ones).
     """
     rows = {
-        at: mistakes(observations, replay(InstanceID(embedder, threshold=at, **settings),
-                                          observations))
+        at: mistakes(
+            observations, replay(InstanceID(embedder, threshold=at, **settings), observations)
+        )
         for at in thresholds
-    }  # fmt: skip
+    }
     table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("threshold")
     table["false_reuse_rate"] = table.false_reuse / table.newcomers
     table["false_new_rate"] = table.false_new / table.known

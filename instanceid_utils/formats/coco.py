@@ -68,10 +68,12 @@ def decode_frame(number, found, frame_shape, name=None):
     annotations = [annotation for _, annotation in found]
     scores = [score_of(annotation, where) for where, annotation in found]
     return FrameMasks(
-        number, stack,
+        number,
+        stack,
         scores=None if None in scores or not scores else np.array(scores, np.float32),
         classes=tuple(a.get("category_id") for a in annotations),
-        ids=_ids(found), name=name,
+        ids=_ids(found),
+        name=name,
     )
 
 
@@ -110,8 +112,10 @@ def _number_images(images, annotations, path):
             shapes[image_id] = image["height"], image["width"]
     stems = list(names.values())
     if len(set(stems)) < len(stems):
-        raise FormatError(f"{path}: expected one video, but file names such as "
-                          f"{max(stems, key=stems.count)!r} come twice")
+        raise FormatError(
+            f"{path}: expected one video, but file names such as "
+            f"{max(stems, key=stems.count)!r} come twice"
+        )
     numbers = number_names(stems)
     return numbers, {image_id: numbers[name] for image_id, name in names.items()}, shapes
 

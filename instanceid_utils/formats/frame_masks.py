@@ -216,8 +216,11 @@ def number_names(names):
 def files_by_number(folder, suffix):
     """Find the files of a folder by frame number, with their names: ({number: path}, names)."""
     folder = Path(folder)
-    files = {path.stem: path for path in folder.iterdir()
-             if path.suffix.lower() == suffix and not path.name.startswith(".")}
+    files = {
+        path.stem: path
+        for path in folder.iterdir()
+        if path.suffix.lower() == suffix and not path.name.startswith(".")
+    }
     if not files:
         raise FormatError(f"{folder}: expected files that end in {suffix}, there are none")
     names = number_names(list(files))

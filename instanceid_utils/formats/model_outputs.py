@@ -53,15 +53,19 @@ def from_model(output, number=0, frame_shape=None):
     elif hasattr(output, "__array__") or hasattr(output, "detach"):
         frame = from_array(output)
     else:
-        raise ValueError(f"masks: {type(output).__name__} is none of the outputs known: arrays, "
-                         "torchvision, Detectron2, Ultralytics, SAM, supervision.Detections")
+        raise ValueError(
+            f"masks: {type(output).__name__} is none of the outputs known: arrays, "
+            "torchvision, Detectron2, Ultralytics, SAM, supervision.Detections"
+        )
     n = len(frame.masks) if frame.masks.ndim == 3 else None
     if n is not None:
         check_lengths(frame, n)
     if frame_shape is not None and frame.masks.shape[-2:] != tuple(frame_shape):
         height, width = frame.masks.shape[-2:]
-        raise ValueError(f"masks: expected the frame's size {frame_shape[1]}x{frame_shape[0]}, "
-                         f"got {width}x{height}")
+        raise ValueError(
+            f"masks: expected the frame's size {frame_shape[1]}x{frame_shape[0]}, "
+            f"got {width}x{height}"
+        )
     return FrameMasks(number, frame.masks, frame.scores, frame.classes, frame.ids, frame.name)
 
 
@@ -86,21 +90,26 @@ def from_torchvision(output, threshold=0.5):
     if masks.ndim == 4 and masks.shape[1] == 1:
         masks = masks[:, 0]
     return FrameMasks(
-        0, _binary(masks, threshold),
-        scores=_floats(output.get("scores")), classes=_classes(output.get("labels")),
+        0,
+        _binary(masks, threshold),
+        scores=_floats(output.get("scores")),
+        classes=_classes(output.get("labels")),
     )
 
 
 def from_detectron2(output):
     """Adapt Mask R-CNN of Detectron2: ``Instances``, or the dict that holds them."""
     instances = output["instances"] if isinstance(output, dict) else output
-    fields = {name: getattr(instances, name, None)
-              for name in ("pred_masks", "scores", "pred_classes")}
+    fields = {
+        name: getattr(instances, name, None) for name in ("pred_masks", "scores", "pred_classes")
+    }
     if fields["pred_masks"] is None:
         raise ValueError("masks: these Instances have no pred_masks: not a segmentation model?")
     return FrameMasks(
-        0, _binary(_numpy(fields["pred_masks"]), 0.5),
-        scores=_floats(fields["scores"]), classes=_classes(fields["pred_classes"]),
+        0,
+        _binary(_numpy(fields["pred_masks"]), 0.5),
+        scores=_floats(fields["scores"]),
+        classes=_classes(fields["pred_classes"]),
     )
 
 
@@ -108,16 +117,20 @@ def from_ultralytics(result):
     """Adapt ``Results`` of Ultralytics: masks in the model's size, or polygons in the frame's."""
     shape = tuple(int(side) for side in result.orig_shape)
     if result.masks is None:
-        return FrameMasks(0, np.zeros((0, *shape), bool), scores=np.zeros(0, np.float32),
-                          classes=())
+        return FrameMasks(
+            0, np.zeros((0, *shape), bool), scores=np.zeros(0, np.float32), classes=()
+        )
     masks = _numpy(result.masks.data)
     if masks.shape[1:] != shape:  # the network's own size: its padding is undone in .xy only
         masks = np.array([_fill(polygon, shape) for polygon in result.masks.xy])
     boxes = result.boxes
     ids = getattr(boxes, "id", None)
     return FrameMasks(
-        0, _binary(masks.reshape(-1, *shape), 0.5), scores=_floats(boxes.conf),
-        classes=_classes(boxes.cls), ids=None if ids is None else _numpy(ids).astype(np.int64),
+        0,
+        _binary(masks.reshape(-1, *shape), 0.5),
+        scores=_floats(boxes.conf),
+        classes=_classes(boxes.cls),
+        ids=None if ids is None else _numpy(ids).astype(np.int64),
     )
 
 
@@ -127,12 +140,14 @@ def from_sam(masks, frame_shape=None):
         raise ValueError("masks: an empty list tells no size; give frame_shape")
     stack = [
         rle.decode(m["segmentation"], f"masks[{i}]", frame_shape)
-        if isinstance(m["segmentation"], dict) else _numpy(m["segmentation"]).astype(bool)
+        if isinstance(m["segmentation"], dict)
+        else _numpy(m["segmentation"]).astype(bool)
         for i, m in enumerate(masks)
     ]
     scored = bool(masks) and all("predicted_iou" in m for m in masks)
     return FrameMasks(
-        0, np.array(stack) if stack else np.zeros((0, *frame_shape), bool),
+        0,
+        np.array(stack) if stack else np.zeros((0, *frame_shape), bool),
         scores=_floats([m["predicted_iou"] for m in masks]) if scored else None,
     )
 
@@ -145,15 +160,18 @@ def from_supervision(detections, frame_shape=None):
         return FrameMasks(0, np.zeros((0, *frame_shape), bool))
     ids = detections.tracker_id
     return FrameMasks(
-        0, _binary(_numpy(detections.mask), 0.5),
-        scores=_floats(detections.confidence), classes=_classes(detections.class_id),
+        0,
+        _binary(_numpy(detections.mask), 0.5),
+        scores=_floats(detections.confidence),
+        classes=_classes(detections.class_id),
         ids=None if ids is None else _numpy(ids).astype(np.int64),
     )
 
 
 def _is_sam(output):
     return isinstance(output, (list, tuple)) and all(
-        isinstance(item, dict) and "segmentation" in item for item in output)
+        isinstance(item, dict) and "segmentation" in item for item in output
+    )
 
 
 def _numpy(array):

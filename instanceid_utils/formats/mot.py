@@ -32,6 +32,7 @@ def format_lines(number, segments, ids, scores=None):
         f"{number + 1},{id_},{left + 1},{top + 1},{right - left},{bottom - top},"
         f"{round(float(score), 4):g},-1,-1,-1\n"
         for id_, (left, top, right, bottom), area, score in zip(
-            np.asarray(ids).tolist(), segments.boxes_tlbr.tolist(), segments.areas, scores)
+            np.asarray(ids).tolist(), segments.boxes_tlbr.tolist(), segments.areas, scores
+        )
         if id_ > 0 and area
     )

@@ -35,8 +35,10 @@ def read_txt(path, *, frame_shape=None):
         if line.strip():
             match = _LINE.match(line.strip())
             if not match:
-                raise FormatError(f"{path}: line {i}: expected 'frame id class height width "
-                                  f"counts', got {line[:60]!r}")
+                raise FormatError(
+                    f"{path}: line {i}: expected 'frame id class height width "
+                    f"counts', got {line[:60]!r}"
+                )
             entries.setdefault(int(match.group(1)), []).append((i, match))
 
     def decode(number, found):
@@ -65,13 +67,16 @@ def read_png(path, *, frame_shape=None):
     def decode(number, file):
         label_map = read_png_frame(file)
         if frame_shape is not None and label_map.shape != tuple(frame_shape):
-            raise FormatError(f"{file}: expected a mask of the frame's size "
-                              f"{frame_shape[1]}x{frame_shape[0]}, "
-                              f"got {label_map.shape[1]}x{label_map.shape[0]}")
+            raise FormatError(
+                f"{file}: expected a mask of the frame's size "
+                f"{frame_shape[1]}x{frame_shape[0]}, "
+                f"got {label_map.shape[1]}x{label_map.shape[0]}"
+            )
         ids = np.flatnonzero(np.bincount(label_map.ravel()))
         ids = ids[ids > 0].astype(np.int64)
-        return FrameMasks(number, label_map, classes=tuple((ids // 1000).tolist()), ids=ids,
-                          name=file.stem)
+        return FrameMasks(
+            number, label_map, classes=tuple((ids // 1000).tolist()), ids=ids, name=file.stem
+        )
 
     return MaskReader(path, files, decode, names)
 

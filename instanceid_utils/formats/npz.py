@@ -33,8 +33,10 @@ def read(path, *, frame_shape=None):
         frame = read_frame(file, number)
         shape = frame.masks.shape[-2:]
         if frame_shape is not None and shape != tuple(frame_shape):
-            raise FormatError(f"{file}: expected masks of the frame's size "
-                              f"{frame_shape[1]}x{frame_shape[0]}, got {shape[1]}x{shape[0]}")
+            raise FormatError(
+                f"{file}: expected masks of the frame's size "
+                f"{frame_shape[1]}x{frame_shape[0]}, got {shape[1]}x{shape[0]}"
+            )
         return frame
 
     return MaskReader(path, files, decode, names)
@@ -50,15 +52,18 @@ def read_frame(file, number=0):
     """
     try:
         with zipfile.ZipFile(file) as archive:
-            arrays = {name: _read_array(archive, f"{name}.npy", file)
-                      for name in ("masks", "scores", "classes", "ids")
-                      if f"{name}.npy" in archive.namelist()}
+            arrays = {
+                name: _read_array(archive, f"{name}.npy", file)
+                for name in ("masks", "scores", "classes", "ids")
+                if f"{name}.npy" in archive.namelist()
+            }
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
         raise FormatError(f"{file}: expected an .npz file ({error})") from error
     if "masks" not in arrays:
         raise FormatError(f"{file}: expected an array 'masks' in it")
     frame = FrameMasks(
-        number, _masks(arrays["masks"], file),
+        number,
+        _masks(arrays["masks"], file),
         scores=_numbers(arrays, "scores", "fiu", np.float32, file),
         classes=None if "classes" not in arrays else tuple(arrays["classes"].tolist()),
         ids=_numbers(arrays, "ids", "iu", np.int64, file),
@@ -74,8 +79,11 @@ def read_frame(file, number=0):
 
 def write_frame(file, frame):
     """Write the masks of one frame, compressed."""
-    values = {name: np.asarray(getattr(frame, name)) for name in ("scores", "classes", "ids")
-              if getattr(frame, name) is not None}
+    values = {
+        name: np.asarray(getattr(frame, name))
+        for name in ("scores", "classes", "ids")
+        if getattr(frame, name) is not None
+    }
     np.savez_compressed(file, masks=frame.masks, **values)
 
 
@@ -85,8 +93,10 @@ def _read_array(archive, member, file):
     with archive.open(info) as stream:
         try:
             version = np.lib.format.read_magic(stream)
-            read_header = {(1, 0): np.lib.format.read_array_header_1_0,
-                           (2, 0): np.lib.format.read_array_header_2_0}[version]
+            read_header = {
+                (1, 0): np.lib.format.read_array_header_1_0,
+                (2, 0): np.lib.format.read_array_header_2_0,
+            }[version]
             shape, fortran, dtype = read_header(stream)
         except (ValueError, KeyError, EOFError) as error:
             raise FormatError(f"{where}: expected a NumPy array ({error})") from error
@@ -94,8 +104,10 @@ def _read_array(archive, member, file):
             raise FormatError(f"{where}: refused, it holds pickled Python objects")
         size = dtype.itemsize * int(np.prod(shape, dtype=object))
         if size != info.file_size - stream.tell() or size > MAX_BYTES:
-            raise FormatError(f"{where}: says {dtype} of shape {shape}, {size:,} bytes, "
-                              f"but {info.file_size - stream.tell():,} follow")
+            raise FormatError(
+                f"{where}: says {dtype} of shape {shape}, {size:,} bytes, "
+                f"but {info.file_size - stream.tell():,} follow"
+            )
         data = stream.read(size)
     if len(data) != size:
         raise FormatError(f"{where}: cut short")
@@ -105,8 +117,10 @@ def _read_array(archive, member, file):
 def _masks(masks, file):
     where = f"{file}: masks"
     if masks.ndim not in (2, 3) or masks.dtype.kind not in "biu":
-        raise FormatError(f"{where}: expected a label map (H, W) of integers or a stack (N, H, W) "
-                          f"of bool, got {masks.dtype} of shape {masks.shape}")
+        raise FormatError(
+            f"{where}: expected a label map (H, W) of integers or a stack (N, H, W) "
+            f"of bool, got {masks.dtype} of shape {masks.shape}"
+        )
     check_size(*masks.shape[-2:], where)
     if masks.ndim == 3 and len(masks) > MAX_SEGMENTS:
         raise FormatError(f"{where}: expected at most {MAX_SEGMENTS:,} masks, got {len(masks):,}")
@@ -126,6 +140,8 @@ def _numbers(arrays, name, kinds, dtype, file):
         return None
     array = arrays[name]
     if array.dtype.kind not in kinds or array.ndim != 1 or not np.isfinite(array).all():
-        raise FormatError(f"{file}: {name}: expected finite numbers of shape (N,), got "
-                          f"{array.dtype} of shape {array.shape}")
+        raise FormatError(
+            f"{file}: {name}: expected finite numbers of shape (N,), got "
+            f"{array.dtype} of shape {array.shape}"
+        )
     return array.astype(dtype)

@@ -33,8 +33,11 @@ def read(path, *, frame_shape=None):
             raise FormatError(
                 f"{file}: expected a mask of the frame's size {width}x{height}, got {w}x{h}"
             )
-        labels = np.flatnonzero(np.bincount(label_map.ravel())) if label_map.dtype == np.uint8 \
+        labels = (
+            np.flatnonzero(np.bincount(label_map.ravel()))
+            if label_map.dtype == np.uint8
             else np.unique(label_map)
+        )
         ids = labels[labels > 0].astype(np.int64)
         return FrameMasks(number, label_map, ids=ids, name=file.stem)
 

@@ -50,8 +50,9 @@ def encode_patch(patch, box_tlbr, frame_shape):
     changes = np.flatnonzero(pixels[1:] != pixels[:-1]) + left * height
     runs = np.diff(changes, prepend=0, append=height * width).tolist()
     runs = runs[:-1] if runs[-1] == 0 else runs
-    return coco_mask.frPyObjects({"size": [height, width], "counts": runs},
-                                 height, width)["counts"].decode("ascii")
+    return coco_mask.frPyObjects({"size": [height, width], "counts": runs}, height, width)[
+        "counts"
+    ].decode("ascii")
 
 
 def decode(segmentation, where, frame_shape=None):
@@ -85,15 +86,18 @@ def decode(segmentation, where, frame_shape=None):
     height, width = size
     check_size(height, width, where)
     if frame_shape is not None and tuple(size) != tuple(frame_shape):
-        raise FormatError(f"{where}: expected a mask of the frame's size "
-                          f"{frame_shape[1]}x{frame_shape[0]}, got {width}x{height}")
+        raise FormatError(
+            f"{where}: expected a mask of the frame's size "
+            f"{frame_shape[1]}x{frame_shape[0]}, got {width}x{height}"
+        )
     runs = _run_lengths(counts, where)
     if (runs < 0).any() or runs.sum() != height * width:
         raise FormatError(f"{where}: run lengths do not add up to {width}x{height} pixels")
     rle = {"size": [height, width], "counts": counts}
     if isinstance(counts, list):
-        rle = coco_mask.frPyObjects({"size": [height, width], "counts": runs.tolist()},
-                                    height, width)
+        rle = coco_mask.frPyObjects(
+            {"size": [height, width], "counts": runs.tolist()}, height, width
+        )
     return np.ascontiguousarray(coco_mask.decode(rle)).view(bool)
 
 
@@ -138,8 +142,10 @@ def _decode_polygons(polygons, where, frame_shape):
         except (TypeError, ValueError, OverflowError) as error:
             raise FormatError(f"{where}: expected polygons [x1, y1, x2, y2, ...]") from error
         if points.ndim != 1 or len(points) < 6 or len(points) % 2:
-            raise FormatError(f"{where}: expected polygons [x1, y1, x2, y2, ...] "
-                              f"of three points or more, got {polygon!r:.60}")
+            raise FormatError(
+                f"{where}: expected polygons [x1, y1, x2, y2, ...] "
+                f"of three points or more, got {polygon!r:.60}"
+            )
         reach = 2 * max(height, width)
         if not (np.abs(points) <= reach).all():
             raise FormatError(f"{where}: a polygon reaches far out of its {width}x{height} frame")

@@ -40,16 +40,21 @@ def read(path, *, frame_shape=None, sequence=None):
         score_of(annotation, where)
         segmentations = field(annotation, "segmentations", list, where)
         if len(segmentations) != len(order):
-            raise FormatError(f"{where}: expected {len(order)} segmentations, one a frame, "
-                              f"got {len(segmentations)}")
-        track = {"track_id": annotation.get("id", i + 1),
-                 "category_id": annotation.get("category_id")}
+            raise FormatError(
+                f"{where}: expected {len(order)} segmentations, one a frame, "
+                f"got {len(segmentations)}"
+            )
+        track = {
+            "track_id": annotation.get("id", i + 1),
+            "category_id": annotation.get("category_id"),
+        }
         if "score" in annotation:
             track["score"] = annotation["score"]
         for k, segmentation in enumerate(segmentations):
             if segmentation:  # null, and in some files [], where the object is away
-                entries[order[k]].append((f"{where}: segmentations[{k}]",
-                                          {**track, "segmentation": segmentation}))
+                entries[order[k]].append(
+                    (f"{where}: segmentations[{k}]", {**track, "segmentation": segmentation})
+                )
     shape = frame_shape
     if shape is None and "height" in video:
         check_size(video["height"], video.get("width"), f"{path}: video {video['id']}")
@@ -64,8 +69,12 @@ def read(path, *, frame_shape=None, sequence=None):
 
 def _choose_video(content, annotations, sequence, path):
     if "videos" not in content:
-        ids = sorted({field(a, "video_id", int, f"{path}: annotations[{i}]")
-                      for i, a in enumerate(annotations)})
+        ids = sorted(
+            {
+                field(a, "video_id", int, f"{path}: annotations[{i}]")
+                for i, a in enumerate(annotations)
+            }
+        )
         videos = {str(i): {"id": i} for i in ids}
     else:
         videos = {}
@@ -82,17 +91,21 @@ def _choose_video(content, annotations, sequence, path):
         chosen = next(iter(videos.values()))
     else:
         chosen = videos.get(str(sequence)) or next(
-            (v for v in videos.values() if v.get("folder") == str(sequence)), None)
+            (v for v in videos.values() if v.get("folder") == str(sequence)), None
+        )
     if chosen is None:
         there = sorted(v.get("folder") or key for key, v in videos.items())
-        raise FormatError(f"{path}: expected one video, or sequence= one of {there[:20]}, "
-                          f"got {sequence!r}")
+        raise FormatError(
+            f"{path}: expected one video, or sequence= one of {there[:20]}, got {sequence!r}"
+        )
     return chosen, chosen.get("stems")
 
 
 def _length(annotations):
-    return max((len(a["segmentations"]) for a in annotations
-                if isinstance(a.get("segmentations"), list)), default=0)
+    return max(
+        (len(a["segmentations"]) for a in annotations if isinstance(a.get("segmentations"), list)),
+        default=0,
+    )
 
 
 def write(path, mots_txt, *, frame_names, size, fps=None, categories=None):
@@ -112,19 +125,34 @@ def write(path, mots_txt, *, frame_names, size, fps=None, categories=None):
     """
     width, height = size
     offsets, classes = _index_tracks(mots_txt)
-    video = {"id": 1, "width": width, "height": height, "length": len(frame_names),
-             "file_names": list(frame_names)}
+    video = {
+        "id": 1,
+        "width": width,
+        "height": height,
+        "length": len(frame_names),
+        "file_names": list(frame_names),
+    }
     if fps is not None:
         video["fps"] = fps
     categories = categories or {c: str(c) for c in sorted(set(classes.values()))}
-    head = {"info": {"description": "tracks by instanceid_utils"}, "videos": [video],
-            "categories": [{"id": c, "name": name} for c, name in categories.items()]}
+    head = {
+        "info": {"description": "tracks by instanceid_utils"},
+        "videos": [video],
+        "categories": [{"id": c, "name": name} for c, name in categories.items()],
+    }
     with open(path, "w", encoding="utf-8") as out, open(mots_txt, "rb") as lines:
         out.write(json.dumps(head)[:-1] + ', "annotations": [')
         for k, (track, places) in enumerate(sorted(offsets.items())):
             annotation = _track(lines, places, len(frame_names), (height, width))
-            annotation = {"id": track, "video_id": 1, "category_id": classes[track], "iscrowd": 0,
-                          "width": width, "height": height, **annotation}
+            annotation = {
+                "id": track,
+                "video_id": 1,
+                "category_id": classes[track],
+                "iscrowd": 0,
+                "width": width,
+                "height": height,
+                **annotation,
+            }
             out.write((",\n" if k else "\n") + json.dumps(annotation))
         out.write("\n]}\n")
 

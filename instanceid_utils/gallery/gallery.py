@@ -56,12 +56,25 @@ class Gallery:
     (array([[2, 1]]), array([[0.632, 0.894]], dtype=float32))
     """
 
-    def __init__(self, dim, *, max_exemplars=8, policy="exemplars", momentum=0.9,
-                 min_novelty=0.05, exact_limit=5_000, n_probe=24, n_threads=1,
-                 weights_sha256=None, threshold=None):
-        self._core = GalleryCore(**checks.check_settings(
-            dim, max_exemplars, policy, momentum, min_novelty, exact_limit, n_probe, n_threads
-        ))
+    def __init__(
+        self,
+        dim,
+        *,
+        max_exemplars=8,
+        policy="exemplars",
+        momentum=0.9,
+        min_novelty=0.05,
+        exact_limit=5_000,
+        n_probe=24,
+        n_threads=1,
+        weights_sha256=None,
+        threshold=None,
+    ):
+        self._core = GalleryCore(
+            **checks.check_settings(
+                dim, max_exemplars, policy, momentum, min_novelty, exact_limit, n_probe, n_threads
+            )
+        )
         self._lock = threading.RLock()
         self.dim = self._core.index.dim
         self.weights_sha256 = checks.check_weights(weights_sha256)

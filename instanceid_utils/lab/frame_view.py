@@ -45,9 +45,10 @@ class FrameView:
         there = [
             (self.segments.areas[row], row)
             for row, (left, top, right, bottom) in enumerate(self.segments.boxes_tlbr.tolist())
-            if left <= x < right and top <= y < bottom
+            if left <= x < right
+            and top <= y < bottom
             and self.segments.patches[row][int(y) - top, int(x) - left]
-        ]  # fmt: skip
+        ]
         return min(there)[1] if there else None
 
     def picture(self, selected=None):

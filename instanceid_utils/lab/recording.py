@@ -28,8 +28,18 @@ class Recording(NamedTuple):
     observations: list  # of tracking.Observation
 
 
-def record_video(source, embedder, *, masks=None, segmenter=None, min_area=None, min_score=None,
-                 stop=None, progress=True, **options):  # fmt: skip
+def record_video(
+    source,
+    embedder,
+    *,
+    masks=None,
+    segmenter=None,
+    min_area=None,
+    min_score=None,
+    stop=None,
+    progress=True,
+    **options,
+):
     """Watch a video once; a frame without masks counts as one without segments.
 
     Parameters
@@ -49,16 +59,25 @@ def record_video(source, embedder, *, masks=None, segmenter=None, min_area=None,
     Recording
     """
     info = video_info(source, fps=options.get("fps"))
-    feed = MaskFeed(source, info, masks, segmenter=segmenter,
-                    clean={"min_area": min_area, "min_score": min_score}, **options)  # fmt: skip
+    feed = MaskFeed(
+        source,
+        info,
+        masks,
+        segmenter=segmenter,
+        clean={"min_area": min_area, "min_score": min_score},
+        **options,
+    )
     pictures, label_maps, observations = [], [], []
     expected = min(filter(None, (stop, info.n_frames)), default=None)
     with tqdm(total=expected, unit=" frames", disable=not progress) as bar:
         for frame, found in feed.frames():
             if stop is not None and len(pictures) >= stop:
                 break
-            segments = find_segments(np.zeros(frame.image.shape[:2], np.uint8)) \
-                if found is None else found.segments
+            segments = (
+                find_segments(np.zeros(frame.image.shape[:2], np.uint8))
+                if found is None
+                else found.segments
+            )
             observations.append(observe(embedder, frame.image, segments))
             label_map = _label_map(segments)
             quality = [cv2.IMWRITE_JPEG_QUALITY, 90]
@@ -66,11 +85,12 @@ def record_video(source, embedder, *, masks=None, segmenter=None, min_area=None,
             label_maps.append(cv2.imencode(".png", label_map)[1])
             bar.update()
     return Recording(
-        LazySequence(lambda t: cv2.imdecode(pictures[t], cv2.IMREAD_COLOR)[..., ::-1].copy(),
-                     len(pictures)),
+        LazySequence(
+            lambda t: cv2.imdecode(pictures[t], cv2.IMREAD_COLOR)[..., ::-1].copy(), len(pictures)
+        ),
         LazySequence(lambda t: cv2.imdecode(label_maps[t], cv2.IMREAD_UNCHANGED), len(label_maps)),
         observations,
-    )  # fmt: skip
+    )
 
 
 def _label_map(segments):

@@ -17,8 +17,9 @@ from instanceid_utils.lab.frame_view import FrameView
 from instanceid_utils.lab.review import Review
 
 
-def tracker_widget(frames, label_maps, embedder, *, observations=None, width=640,
-                   output_dir="tracked", **settings):  # fmt: skip
+def tracker_widget(
+    frames, label_maps, embedder, *, observations=None, width=640, output_dir="tracked", **settings
+):
     """Track a video and show it.
 
     Parameters
@@ -89,9 +90,14 @@ class TrackerWidget(ipywidgets.VBox):
         self.play = w.Play(min=0, max=n - 1, interval=80)
         w.jslink((self.play, "value"), (self.frame_slider, "value"))
         self.threshold_slider = w.FloatSlider(
-            self.review.threshold, min=0.01, max=2.0, step=0.01, description="threshold",
-            continuous_update=False, layout=w.Layout(width=f"{width}px"),
-        )  # fmt: skip
+            self.review.threshold,
+            min=0.01,
+            max=2.0,
+            step=0.01,
+            description="threshold",
+            continuous_update=False,
+            layout=w.Layout(width=f"{width}px"),
+        )
         self.picture = ClickLayer(width, self._select_row)
         self.panel, self.status = w.HTML(), w.HTML()
         self.other = w.Dropdown(description="is also", layout=w.Layout(width="200px"))
@@ -122,9 +128,13 @@ class TrackerWidget(ipywidgets.VBox):
         b, row = self.buttons, ipywidgets.Layout(width=self.picture.layout.width)
         by_hand = [self.other, b["Merge"], self.name, b["Name"], b["Undo"], b["Save"]]
         return [
-            ipywidgets.HBox([self.play, self.frame_slider], layout=row), self.threshold_slider,
-            self.picture, self.panel, ipywidgets.HBox(by_hand), self.status,
-        ]  # fmt: skip
+            ipywidgets.HBox([self.play, self.frame_slider], layout=row),
+            self.threshold_slider,
+            self.picture,
+            self.panel,
+            ipywidgets.HBox(by_hand),
+            self.status,
+        ]
 
     @property
     def frame(self):

@@ -41,8 +41,12 @@ def compare(runs, truth=None):
         for given, true in _pairs(path, truth):
             scorer.add_maps(true.masks, given.masks)
         scores = scorer.scores()
-        rows[name] = {"ids": scores["ids"], "objects": scores["identities"],
-                      "switches": scores["switches"], "IDF1": round(scores["IDF1"], 2)}
+        rows[name] = {
+            "ids": scores["ids"],
+            "objects": scores["identities"],
+            "switches": scores["switches"],
+            "IDF1": round(scores["IDF1"], 2),
+        }
     return pd.DataFrame.from_dict(rows, orient="index")
 
 
@@ -107,15 +111,26 @@ def plot_comparison(runs, truth=None, width=9.0):
     seen = {name: sightings(path, truth) for name, path in runs.items()}
     heights = [1.5 + len({int(r) for _, rows in frames for r in rows}) for frames in seen.values()]
     figure, axes = plt.subplots(
-        len(runs), 1, squeeze=False, sharex=True, layout="constrained",
-        figsize=(width, min(14, 0.26 * sum(heights) + 0.3)), height_ratios=heights,
-    )  # fmt: skip
+        len(runs),
+        1,
+        squeeze=False,
+        sharex=True,
+        layout="constrained",
+        figsize=(width, min(14, 0.26 * sum(heights) + 0.3)),
+        height_ratios=heights,
+    )
     for ax, (name, frames) in zip(axes[:, 0], seen.items()):
         ids, rows = ([pair[k] for pair in frames] for k in (0, 1))
         drawn = sorted(id_runs(ids, rows), key=lambda run: (run[0] == 0, run[0]))
         n = len({id_ for _, id_, _, _ in drawn})
-        plot_runs(drawn, len(frames), names={0: "none"}, title=f"{name}: {n} IDs", ax=ax,
-                  row_title=None if truth is None else "object")  # fmt: skip
+        plot_runs(
+            drawn,
+            len(frames),
+            names={0: "none"},
+            title=f"{name}: {n} IDs",
+            ax=ax,
+            row_title=None if truth is None else "object",
+        )
         if ax is not axes[-1, 0]:
             ax.set_xlabel("")
     return figure

@@ -88,21 +88,29 @@ class ContactSheet:
         size, text_width = self.size, 190
         row = np.full((size + 8, text_width + self.n_crops * (size + 4), 3), BACKGROUND, np.uint8)
         row[4:-4, 4:12] = id_colour(id_)
-        for k, (text, scale) in enumerate([(f"ID {id_}", 0.6), (f"first {unit} {first}", 0.42),
-                                           (f"last {unit} {last}", 0.42),
-                                           (_times(sightings), 0.42)]):
+        for k, (text, scale) in enumerate(
+            [
+                (f"ID {id_}", 0.6),
+                (f"first {unit} {first}", 0.42),
+                (f"last {unit} {last}", 0.42),
+                (_times(sightings), 0.42),
+            ]
+        ):
             y = 22 + round(k * size / 4.4)
             cv2.putText(row, text, (20, y), cv2.FONT_HERSHEY_SIMPLEX, scale, INK, 1, cv2.LINE_AA)
         chosen = np.unique(np.linspace(0, len(crops) - 1, self.n_crops).round().astype(int))
         for k, c in enumerate(chosen):
             left = text_width + k * (size + 4)
-            row[4:4 + size, left:left + size] = crops[c][1][..., :3]
+            row[4 : 4 + size, left : left + size] = crops[c][1][..., :3]
         return row
 
     def state(self):
         """Give all that `restore` needs, as arrays by name."""
-        arrays = {"rows": np.array([[i, *row[:4], len(row[4])] for i, row in self._rows.items()],
-                                   np.int64).reshape(-1, 6)}
+        arrays = {
+            "rows": np.array(
+                [[i, *row[:4], len(row[4])] for i, row in self._rows.items()], np.int64
+            ).reshape(-1, 6)
+        }
         kept = [pair for row in self._rows.values() for pair in row[4]]
         arrays["frames"] = np.array([index for index, _ in kept], np.int64)
         crops = np.array([crop for _, crop in kept], np.uint8)
@@ -114,7 +122,7 @@ class ContactSheet:
         kept = list(zip(arrays["frames"].tolist(), arrays["crops"]))
         self._rows, at = {}, 0
         for id_, *row, n in arrays["rows"].tolist():
-            self._rows[id_] = [*row, kept[at:at + n]]
+            self._rows[id_] = [*row, kept[at : at + n]]
             at += n
 
 

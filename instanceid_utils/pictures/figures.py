@@ -43,9 +43,12 @@ def show_crops(rows, row_titles=None, titles=None, colours=None, size=1.0):
     n_columns = max(len(row) for row in rows)
     space = 0.25 if titles else 0.05
     figure, axes = plt.subplots(
-        len(rows), n_columns, squeeze=False, layout="constrained",
+        len(rows),
+        n_columns,
+        squeeze=False,
+        layout="constrained",
         figsize=(size * n_columns + (1.2 if row_titles else 0), (size + space) * len(rows)),
-    )  # fmt: skip
+    )
     for r, row in enumerate(rows):
         for c, ax in enumerate(axes[r]):
             ax.set(xticks=[], yticks=[])

@@ -88,9 +88,14 @@ def plot_timeline(ids, *, rows=None, names=None, cuts=(), title=None, ax=None):
     matplotlib.figure.Figure
     """
     return plot_runs(
-        id_runs(ids, rows), len(ids), names=names, cuts=cuts, title=title, ax=ax,
+        id_runs(ids, rows),
+        len(ids),
+        names=names,
+        cuts=cuts,
+        title=title,
+        ax=ax,
         row_title=None if rows is None else "object",
-    )  # fmt: skip
+    )
 
 
 def plot_runs(runs, n_frames, *, names=None, cuts=(), title=None, ax=None, row_title=None):
@@ -148,9 +153,12 @@ def show_frames(frames, numbers=None, n_columns=3, width=7.0):
     height, side = frames[0].shape[:2]
     room = 0.25 if numbers is not None else 0.0
     figure, axes = plt.subplots(
-        n_rows, n_columns, squeeze=False, layout="constrained",
+        n_rows,
+        n_columns,
+        squeeze=False,
+        layout="constrained",
         figsize=(width, n_rows * (width / n_columns * height / side + room)),
-    )  # fmt: skip
+    )
     for n, ax in enumerate(axes.flat):
         ax.set_axis_off()
         if n < len(frames):

@@ -41,8 +41,9 @@ def write_clips(folder) -> None:
     both = list(draw_sequence(CAST, SEED))
     write_clip(folder, "first", both[:N_FRAMES], np.random.default_rng(1))
     write_clip(folder, "next", both[N_FRAMES:], np.random.default_rng(2))
-    write_clip(folder, "fixed_camera", draw_sequence(FIXED_CAMERA, [8, 0]),
-               np.random.default_rng(3))  # fmt: skip
+    write_clip(
+        folder, "fixed_camera", draw_sequence(FIXED_CAMERA, [8, 0]), np.random.default_rng(3)
+    )
 
 
 def write_clip(folder, name, frames, rng, *, crumbs=0.25) -> None:
@@ -64,15 +65,22 @@ def write_clip(folder, name, frames, rng, *, crumbs=0.25) -> None:
         for number, (image, label_map) in enumerate(frames):
             video.write(image)
             write_label_map(folder / f"{name}_truth" / f"{number:06d}.png", label_map)
-            images.append({"id": number, "file_name": f"{number:06d}.jpg",
-                           "height": HEIGHT, "width": WIDTH})  # fmt: skip
-            found = [(label_map == label, rng.uniform(0.85, 0.99))
-                     for label in find_segments(label_map).labels]
-            found += [(_crumb(label_map, rng), rng.uniform(0.3, 0.7))
-                      for _ in range(rng.poisson(crumbs))]
+            images.append(
+                {"id": number, "file_name": f"{number:06d}.jpg", "height": HEIGHT, "width": WIDTH}
+            )
+            found = [
+                (label_map == label, rng.uniform(0.85, 0.99))
+                for label in find_segments(label_map).labels
+            ]
+            found += [
+                (_crumb(label_map, rng), rng.uniform(0.3, 0.7)) for _ in range(rng.poisson(crumbs))
+            ]
             annotations += [_annotation(number, *found[i]) for i in rng.permutation(len(found))]
-    content = {"images": images, "categories": [{"id": 1, "name": "thing"}],
-               "annotations": [{"id": i, **a} for i, a in enumerate(annotations, 1)]}  # fmt: skip
+    content = {
+        "images": images,
+        "categories": [{"id": 1, "name": "thing"}],
+        "annotations": [{"id": i, **a} for i, a in enumerate(annotations, 1)],
+    }
     (folder / f"{name}.json").write_text(json.dumps(content), encoding="utf-8")
 
 
@@ -88,6 +96,12 @@ def _crumb(label_map, rng):
 def _annotation(number, mask, score):
     segments = find_segments(mask[np.newaxis])
     left, top, right, bottom = segments.boxes_tlbr[0].tolist()
-    return {"image_id": number, "category_id": 1, "score": round(float(score), 3),
-            "bbox": [left, top, right - left, bottom - top], "area": int(segments.areas[0]),
-            "segmentation": rle.encode(mask), "iscrowd": 0}  # fmt: skip
+    return {
+        "image_id": number,
+        "category_id": 1,
+        "score": round(float(score), 3),
+        "bbox": [left, top, right - left, bottom - top],
+        "area": int(segments.areas[0]),
+        "segmentation": rle.encode(mask),
+        "iscrowd": 0,
+    }

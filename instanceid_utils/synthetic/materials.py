@@ -14,9 +14,7 @@ from scipy import ndimage
 
 from instanceid_utils.synthetic.colours import draw_colour, near
 
-KINDS = (
-    "plain", "stripes", "bands", "patches", "dots", "checks", "gradient", "mottled", "print",
-)  # fmt: skip
+KINDS = ("plain", "stripes", "bands", "patches", "dots", "checks", "gradient", "mottled", "print")
 _SIDE = 64
 
 
@@ -141,18 +139,27 @@ _USES = {
     # palette: (kinds, frequency range, grain range, grain frequency, specular range)
     "cloth": (
         "plain plain plain stripes bands patches checks dots gradient print",
-        (2, 9), (0, 0.15), (4, 12), (0, 0.08),
+        (2, 9),
+        (0, 0.15),
+        (4, 12),
+        (0, 0.08),
     ),
     "fur": (
         "plain plain patches patches gradient gradient mottled stripes dots",
-        (1.5, 6), (0.05, 0.5), (4, 16), (0, 0.1),
+        (1.5, 6),
+        (0.05, 0.5),
+        (4, 16),
+        (0, 0.1),
     ),
     "paint": (
         "plain plain plain bands stripes print print gradient",
-        (1, 5), (0, 0.06), (2, 6), (0.1, 0.7),
+        (1, 5),
+        (0, 0.06),
+        (2, 6),
+        (0.1, 0.7),
     ),
     "any": (" ".join(KINDS), (1, 9), (0, 0.3), (3, 12), (0, 0.5)),
-}  # fmt: skip
+}
 _PLAIN_USE = ("plain plain gradient mottled", (2, 6), (0, 0.2), (3, 10), (0, 0.3))
 
 

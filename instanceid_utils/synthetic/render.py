@@ -95,8 +95,17 @@ def _normals(part, turn, local):
     return normal / np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-6)
 
 
-def render(body: Body, time: float, view: np.ndarray, light: Light, size: int, *,
-           scale: float | None = None, vigour: float = 1.0, ragged: float = 0.0):  # fmt: skip
+def render(
+    body: Body,
+    time: float,
+    view: np.ndarray,
+    light: Light,
+    size: int,
+    *,
+    scale: float | None = None,
+    vigour: float = 1.0,
+    ragged: float = 0.0,
+):
     """Render a body alone.
 
     Parameters
@@ -139,8 +148,17 @@ def render(body: Body, time: float, view: np.ndarray, light: Light, size: int, *
         if x1 <= x0 or y1 <= y0:
             continue
         window = np.s_[y0:y1, x0:x1]
-        z = _hit(part.shape, np.asarray(part.axes, np.float32), turn, axis[None, x0:x1] - centre[0],
-                 axis[y0:y1, None] - centre[1], uneven[window]) + centre[2]  # fmt: skip
+        z = (
+            _hit(
+                part.shape,
+                np.asarray(part.axes, np.float32),
+                turn,
+                axis[None, x0:x1] - centre[0],
+                axis[y0:y1, None] - centre[1],
+                uneven[window],
+            )
+            + centre[2]
+        )
         front = z > depth[window]
         depth[window][front] = z[front]
         owner[window][front] = k

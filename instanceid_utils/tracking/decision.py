@@ -214,8 +214,9 @@ def _reasons(column, costs, claimed, threshold, clear_margin):
     return reason, margin
 
 
-def explain(labels, has_pixels, ids, choice, found, *, threshold, ambiguous, provisional,
-            n_neighbours=5):  # fmt: skip
+def explain(
+    labels, has_pixels, ids, choice, found, *, threshold, ambiguous, provisional, n_neighbours=5
+):
     """Put the decisions of one frame into words.
 
     Parameters
@@ -259,9 +260,16 @@ def explain(labels, has_pixels, ids, choice, found, *, threshold, ambiguous, pro
             distance = neighbours[0][1] if neighbours else None
         decisions.append(
             Decision(
-                label, int(ids[row]), reason, distance, place, neighbours, threshold,
-                margin if np.isfinite(margin) else None, bool(provisional[row]),
-            )  # fmt: skip
+                label,
+                int(ids[row]),
+                reason,
+                distance,
+                place,
+                neighbours,
+                threshold,
+                margin if np.isfinite(margin) else None,
+                bool(provisional[row]),
+            )
         )
     return tuple(decisions)
 

@@ -88,5 +88,7 @@ def observe_together(embedder, frames):
         vectors = embedder.embed_crops(np.concatenate(crops))
     ends = np.cumsum([len(part) for part in crops])
     parts = np.split(vectors, ends[:-1])
-    return [Observation(every, segments, part, look)
-            for (every, segments, look), part in zip(found, parts)]
+    return [
+        Observation(every, segments, part, look)
+        for (every, segments, look), part in zip(found, parts)
+    ]

@@ -61,9 +61,19 @@ class InstanceID:
     """
 
     def __init__(
-        self, embedder, *, threshold=None, gallery=None, place_cue=True, place_weight=1.0,
-        assignment="optimal", clear_margin=0.05, abstain=0, abstain_band=0.15, n_neighbours=5,
-    ):  # fmt: skip
+        self,
+        embedder,
+        *,
+        threshold=None,
+        gallery=None,
+        place_cue=True,
+        place_weight=1.0,
+        assignment="optimal",
+        clear_margin=0.05,
+        abstain=0,
+        abstain_band=0.15,
+        n_neighbours=5,
+    ):
         self.embedder = embedder
         self.threshold = embedder.threshold if threshold is None else threshold
         self.place_cue, self.place_weight = bool(place_cue), place_weight
@@ -144,13 +154,20 @@ class InstanceID:
         if self.place_cue and not cut:
             placed = self._places.match(segments.boxes_tlbr, self._time)
         found = gather(
-            self.gallery, vectors, placed,
-            weight=self.place_weight * self.threshold, n_neighbours=self.n_neighbours,
-        )  # fmt: skip
+            self.gallery,
+            vectors,
+            placed,
+            weight=self.place_weight * self.threshold,
+            n_neighbours=self.n_neighbours,
+        )
         choice = choose(
-            found.ids, found.distances, self.threshold, discounts=found.discounts,
-            rule=self.assignment, clear_margin=self.clear_margin * self.threshold,
-        )  # fmt: skip
+            found.ids,
+            found.distances,
+            self.threshold,
+            discounts=found.discounts,
+            rule=self.assignment,
+            clear_margin=self.clear_margin * self.threshold,
+        )
         provisional = self._abstention.is_ambiguous(found, self.threshold)
         return View(every, segments, vectors, look, cut, found, choice, provisional)
 
@@ -178,10 +195,16 @@ class InstanceID:
         final = np.array([relabelled.get(i, i) for i in ids.tolist()], np.int64)
         waiting = [i in self._abstention for i in final.tolist()]
         decisions = explain(
-            view.every.labels, view.every.areas > 0, final, view.choice, view.found,
-            threshold=self.threshold, ambiguous=view.provisional, provisional=waiting,
+            view.every.labels,
+            view.every.areas > 0,
+            final,
+            view.choice,
+            view.found,
+            threshold=self.threshold,
+            ambiguous=view.provisional,
+            provisional=waiting,
             n_neighbours=self.n_neighbours,
-        )  # fmt: skip
+        )
         given = np.array([decision.id for decision in decisions], np.int64)
         return Update(given, decisions, bool(view.cut), relabelled)
 

@@ -38,9 +38,7 @@ def _check(name, value, expected, is_good, whole=False):
 
 def new_gallery(embedder, threshold):
     """Make an empty gallery for the vectors of an embedder."""
-    return Gallery(
-        embedder.dim, weights_sha256=embedder.weights_sha256, threshold=float(threshold)
-    )
+    return Gallery(embedder.dim, weights_sha256=embedder.weights_sha256, threshold=float(threshold))
 
 
 def check_gallery(gallery, embedder):

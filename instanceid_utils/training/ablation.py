@@ -75,9 +75,12 @@ def run_variant(name, sets, steps, *, seed=0, progress=True):
     row = {"variant": name}
     for key, part in chosen.items():
         report = evaluate_retrieval(
-            embed_with(network, part.crops), part.identities, part.sequences, part.frames,
+            embed_with(network, part.crops),
+            part.identities,
+            part.sequences,
+            part.frames,
             n_bootstrap=0,
-        )  # fmt: skip
+        )
         row.update({f"{key} {metric}": round(report.as_dict()[metric], 4) for metric in METRICS})
     return row
 

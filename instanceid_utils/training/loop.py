@@ -247,9 +247,12 @@ def train(data, validation, recipe, run_dir, *, start=None, resume=True, progres
     best = build_network(**recipe.architecture)
     best.set_weights(trainer.averaged.get_weights())
     checkpoint = tf.train.Checkpoint(
-        network=trainer.network, averaged=trainer.averaged, best=best,
-        optimizer=trainer.optimizer, threshold=trainer.threshold,
-    )  # fmt: skip
+        network=trainer.network,
+        averaged=trainer.averaged,
+        best=best,
+        optimizer=trainer.optimizer,
+        threshold=trainer.threshold,
+    )
     if resume:
         history = _restore(checkpoint, run_dir, recipe)
     writer = tf.summary.create_file_writer(str(run_dir / "tensorboard"))
@@ -285,9 +288,12 @@ def _stalled(history, patience):
 
 def _validate(network, validation):
     report = evaluate_retrieval(
-        embed_with(network, validation.crops), validation.identities,
-        validation.sequences, validation.frames, n_bootstrap=0,
-    )  # fmt: skip
+        embed_with(network, validation.crops),
+        validation.identities,
+        validation.sequences,
+        validation.frames,
+        n_bootstrap=0,
+    )
     return {"rank1": float(report.rank1), "map": float(report.map), "auc": float(report.auc)}
 
 

@@ -140,8 +140,10 @@ def main(argv=None):
     run = train(data, validation, recipe, args.work / "run")
     del data
     architecture = {
-        **recipe.architecture, "widths": list(recipe.widths), "colour_weight": COLOUR_WEIGHT,
-    }  # fmt: skip
+        **recipe.architecture,
+        "widths": list(recipe.widths),
+        "colour_weight": COLOUR_WEIGHT,
+    }
     network = build_network(**architecture)
     network.set_weights(run.network.get_weights())
 
@@ -164,12 +166,16 @@ def main(argv=None):
         recipe=asdict(recipe),
         versions={name: version(name) for name in PACKAGES},
         metrics={
-            title: {metric: round(value, 4) for metric, value in report.as_dict().items()
-                    if isinstance(value, float)}
-            for title, report in reports.items() if title.endswith("InstanceID")
+            title: {
+                metric: round(value, 4)
+                for metric, value in report.as_dict().items()
+                if isinstance(value, float)
+            }
+            for title, report in reports.items()
+            if title.endswith("InstanceID")
         },
         history=run.history,
-    )  # fmt: skip
+    )
     where = held_out.identities, held_out.sequences, held_out.frames
     calibration = calibrate(embed(held_out.crops), *where, weights_sha256=digest)
     calibration.to_json(calibration_path(args.out))

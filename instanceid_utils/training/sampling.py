@@ -47,9 +47,16 @@ class PKSampler:
     """
 
     def __init__(
-        self, labels, n_identities, n_instances, rng, n_batches=None, *, run=1,
+        self,
+        labels,
+        n_identities,
+        n_instances,
+        rng,
+        n_batches=None,
+        *,
+        run=1,
         allow_singletons=False,
-    ):  # fmt: skip
+    ):
         labels = _check_labels(labels)
         if n_identities < 2:
             raise ValueError(f"n_identities must be at least 2 to have negatives: {n_identities}")

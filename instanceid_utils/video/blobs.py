@@ -35,8 +35,9 @@ def part_blob(blob, split):
     if n <= 2:
         return [blob]
     away = (peaks == 0).astype(np.uint8)
-    _, nearest = cv2.distanceTransformWithLabels(away, cv2.DIST_L2, 5,
-                                                 labelType=cv2.DIST_LABEL_PIXEL)
+    _, nearest = cv2.distanceTransformWithLabels(
+        away, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
+    )
     owner = np.zeros(nearest.max() + 1, np.int32)
     owner[nearest[peaks > 0]] = peaks[peaks > 0]
     parts = np.where(padded > 0, owner[nearest], 0)[1:-1, 1:-1]

@@ -48,8 +48,12 @@ def read_container(source, start, stop):
         if index < 0:
             raise VideoError(f"{source}: no frame of its video stream could be decoded")
         if index + 1 < stream.frames:
-            logger.warning("%s: ends after %d of its %d frames; was it cut short?", source,
-                           index + 1, stream.frames)
+            logger.warning(
+                "%s: ends after %d of its %d frames; was it cut short?",
+                source,
+                index + 1,
+                stream.frames,
+            )
 
 
 def _decode(container, stream, source):

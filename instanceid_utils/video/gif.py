@@ -10,8 +10,14 @@ import cv2
 import numpy as np
 
 
-def write_gif(path, frames: Iterable[np.ndarray], fps: float = 12, *, width: int | None = None,
-              n_colours: int = 128) -> None:
+def write_gif(
+    path,
+    frames: Iterable[np.ndarray],
+    fps: float = 12,
+    *,
+    width: int | None = None,
+    n_colours: int = 128,
+) -> None:
     """Write a looping GIF with one palette for all frames, for a README.
 
     Parameters
@@ -39,6 +45,13 @@ def write_gif(path, frames: Iterable[np.ndarray], fps: float = 12, *, width: int
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
-    images[0].save(partial, format="GIF", save_all=True, append_images=images[1:],
-                   duration=max(2, round(100 / fps)) * 10, loop=0, optimize=False)
+    images[0].save(
+        partial,
+        format="GIF",
+        save_all=True,
+        append_images=images[1:],
+        duration=max(2, round(100 / fps)) * 10,
+        loop=0,
+        optimize=False,
+    )
     os.replace(partial, path)

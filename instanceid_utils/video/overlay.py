@@ -123,8 +123,9 @@ class Overlay:
         self._count += 1
         if not self.tail:
             return out
-        for id_, box, area in zip(np.asarray(ids).tolist(), segments.boxes_tlbr.tolist(),
-                                  segments.areas.tolist()):
+        for id_, box, area in zip(
+            np.asarray(ids).tolist(), segments.boxes_tlbr.tolist(), segments.areas.tolist()
+        ):
             if id_ > 0 and area:
                 places = self._places.setdefault(id_, deque(maxlen=self.tail))
                 places.append((self._count, (box[0] + box[2]) // 2, (box[1] + box[3]) // 2))
@@ -166,8 +167,9 @@ def _tint(out, segments, i, colour, opacity, outline):
     inside = out[top:bottom, left:right]
     cv2.copyTo(cv2.LUT(inside, _tint_table(colour, opacity)), patch, inside)
     if outline:
-        contours, _ = cv2.findContours(patch, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE,
-                                       offset=(left, top))
+        contours, _ = cv2.findContours(
+            patch, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE, offset=(left, top)
+        )
         cv2.drawContours(out, contours, -1, (0, 0, 0), outline + 2)
         cv2.drawContours(out, contours, -1, colour, outline)
 
@@ -196,11 +198,23 @@ def _oklch(lightness, chroma, hue):
     """Colour of the OKLab space (Ottosson 2020) in sRGB, with less chroma where out of gamut."""
     for c in np.linspace(chroma, 0, 16):
         a, b = c * np.cos(hue), c * np.sin(hue)
-        lms = lightness + np.array([[0.3963377774, 0.2158037573], [-0.1055613458, -0.0638541728],
-                                    [-0.0894841775, -1.2914855480]]) @ (a, b)
-        linear = np.array([[4.0767416621, -3.3077115913, 0.2309699292],
-                           [-1.2684380046, 2.6097574011, -0.3413193965],
-                           [-0.0041960863, -0.7034186147, 1.7076147010]]) @ lms**3
+        lms = lightness + np.array(
+            [
+                [0.3963377774, 0.2158037573],
+                [-0.1055613458, -0.0638541728],
+                [-0.0894841775, -1.2914855480],
+            ]
+        ) @ (a, b)
+        linear = (
+            np.array(
+                [
+                    [4.0767416621, -3.3077115913, 0.2309699292],
+                    [-1.2684380046, 2.6097574011, -0.3413193965],
+                    [-0.0041960863, -0.7034186147, 1.7076147010],
+                ]
+            )
+            @ lms**3
+        )
         if ((linear >= 0) & (linear <= 1)).all():
             break
     linear = np.clip(linear, 0, 1)

@@ -98,8 +98,10 @@ def read_video(
         return _read_folder(source, image_files(source), start, stop, fps or FOLDER_FPS)
     if kind == "camera":
         return _read_camera(source, start, stop)
-    return (VideoFrame(index, at, image, f"{index:06d}")
-            for index, at, image in read_container(source, start, stop))
+    return (
+        VideoFrame(index, at, image, f"{index:06d}")
+        for index, at, image in read_container(source, start, stop)
+    )
 
 
 def video_info(source: Source, *, fps: float | None = None) -> VideoInfo:
@@ -116,8 +118,9 @@ def video_info(source: Source, *, fps: float | None = None) -> VideoInfo:
     if kind == "camera":
         capture = _open_camera(source)
         rate = capture.get(cv2.CAP_PROP_FPS) or 30.0
-        width, height = (int(capture.get(p)) for p in (cv2.CAP_PROP_FRAME_WIDTH,
-                                                       cv2.CAP_PROP_FRAME_HEIGHT))
+        width, height = (
+            int(capture.get(p)) for p in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT)
+        )
         capture.release()
         return VideoInfo(width, height, rate, None)
     _, _, image = next(read_container(source, 0, 1))
@@ -134,8 +137,11 @@ def video_info(source: Source, *, fps: float | None = None) -> VideoInfo:
 def image_files(folder) -> list[Path]:
     """Return the images of ``folder`` in natural order (``frame10`` after ``frame9``)."""
     folder = Path(folder)
-    files = [f for f in folder.iterdir()
-             if f.suffix.lower() in IMAGE_SUFFIXES and not f.name.startswith(".")]
+    files = [
+        f
+        for f in folder.iterdir()
+        if f.suffix.lower() in IMAGE_SUFFIXES and not f.name.startswith(".")
+    ]
     if not files:
         raise VideoError(f"{folder}: no images ({', '.join(sorted(IMAGE_SUFFIXES))}) in it")
     return sorted(files, key=lambda file: natural_key(file.stem))
@@ -191,8 +197,9 @@ def _read_camera(index, start, stop):
             now = time.monotonic()
             begin = now if begin is None else begin
             if count >= start:
-                yield VideoFrame(count, now - begin, cv2.cvtColor(image, cv2.COLOR_BGR2RGB),
-                                 f"{count:06d}")
+                yield VideoFrame(
+                    count, now - begin, cv2.cvtColor(image, cv2.COLOR_BGR2RGB), f"{count:06d}"
+                )
             count += 1
     finally:
         capture.release()

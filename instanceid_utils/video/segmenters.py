@@ -77,13 +77,25 @@ class BackgroundSegmenter:
 
     stateful = True
 
-    def __init__(self, method="mog2", *, memory=150, sensitivity=1.0, min_area=5e-4,
-                 min_thickness=0.4, split=0.3, warm_up=10, persist=3):  # fmt: skip
+    def __init__(
+        self,
+        method="mog2",
+        *,
+        memory=150,
+        sensitivity=1.0,
+        min_area=5e-4,
+        min_thickness=0.4,
+        split=0.3,
+        warm_up=10,
+        persist=3,
+    ):
         if method not in ("mog2", "knn"):
             raise ValueError(f'method: expected "mog2" or "knn", got {method!r}')
         if memory < 1 or not sensitivity > 0 or not 0 <= min_area < 1 or not 0 < split <= 1:
-            raise ValueError("expected memory >= 1, sensitivity > 0, 0 <= min_area < 1 and "
-                             f"0 < split <= 1, got {memory}, {sensitivity}, {min_area}, {split}")
+            raise ValueError(
+                "expected memory >= 1, sensitivity > 0, 0 <= min_area < 1 and "
+                f"0 < split <= 1, got {memory}, {sensitivity}, {min_area}, {split}"
+            )
         if warm_up < 0 or persist < 1:
             raise ValueError(f"expected warm_up >= 0 and persist >= 1, got {warm_up}, {persist}")
         self.method, self.memory, self.sensitivity = method, int(memory), float(sensitivity)
@@ -119,14 +131,17 @@ class BackgroundSegmenter:
         return self._label(filled(mask))
 
     def _start(self, shape):
-        create = {"mog2": cv2.createBackgroundSubtractorMOG2,
-                  "knn": cv2.createBackgroundSubtractorKNN}[self.method]
+        create = {
+            "mog2": cv2.createBackgroundSubtractorMOG2,
+            "knn": cv2.createBackgroundSubtractorKNN,
+        }[self.method]
         self._subtractor = create(detectShadows=True)
         if self.method == "mog2":
             self._subtractor.setVarThreshold(self._subtractor.getVarThreshold() / self.sensitivity)
         else:
             self._subtractor.setDist2Threshold(
-                self._subtractor.getDist2Threshold() / self.sensitivity)
+                self._subtractor.getDist2Threshold() / self.sensitivity
+            )
         self._subtractor.setShadowValue(SHADOW)
         self._frame_shape, self._count = shape, 0
         self._persistence = Persistence(self.persist)
@@ -201,5 +216,7 @@ def _import(name):
     try:
         return importlib.import_module(name)
     except ImportError as error:
-        raise ImportError(f"TorchvisionSegmenter needs torch and torchvision, which are no part of "
-                          f"this package ({error})") from error
+        raise ImportError(
+            f"TorchvisionSegmenter needs torch and torchvision, which are no part of "
+            f"this package ({error})"
+        ) from error

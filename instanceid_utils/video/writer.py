@@ -118,8 +118,12 @@ class VideoWriter:
             finally:
                 self._container.close()
                 self._container = None
-        return {"n_frames": self.n_frames, "starts": list(self._starts), "last": self._last_pts,
-                "size": self.size}
+        return {
+            "n_frames": self.n_frames,
+            "starts": list(self._starts),
+            "last": self._last_pts,
+            "size": self.size,
+        }
 
     def close(self, keep_parts=False) -> None:
         """Finish the file under its final name; without a frame nothing is left behind.
@@ -150,8 +154,12 @@ class VideoWriter:
         self.close()
 
     def _checked(self, frame):
-        if (not isinstance(frame, np.ndarray) or frame.dtype != np.uint8 or frame.ndim != 3
-                or frame.shape[2] != 3):
+        if (
+            not isinstance(frame, np.ndarray)
+            or frame.dtype != np.uint8
+            or frame.ndim != 3
+            or frame.shape[2] != 3
+        ):
             got = f"{frame.dtype} {frame.shape}" if isinstance(frame, np.ndarray) else type(frame)
             raise ValueError(f"{self.path}: expected a uint8 frame (H, W, 3), got {got}")
         if self.size is None:
@@ -175,9 +183,13 @@ class VideoWriter:
         part.parent.mkdir(parents=True, exist_ok=True)
         try:
             self._container = av.open(
-                str(part), "w", format="mp4",
-                options={"movflags": "frag_keyframe+empty_moov+default_base_moof",
-                         "flush_packets": "1"},
+                str(part),
+                "w",
+                format="mp4",
+                options={
+                    "movflags": "frag_keyframe+empty_moov+default_base_moof",
+                    "flush_packets": "1",
+                },
             )
         except OSError as error:
             raise VideoError(f"{part}: cannot be written ({error.strerror})") from error
@@ -205,8 +217,9 @@ def letterbox(frame: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     width, height = size
     scale = min(width / frame.shape[1], height / frame.shape[0])
     w, h = (max(1, round(side * scale)) for side in frame.shape[1::-1])
-    inside = cv2.resize(frame, (w, h), interpolation=cv2.INTER_AREA if scale < 1 else
-                        cv2.INTER_LINEAR)
+    inside = cv2.resize(
+        frame, (w, h), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    )
     out = np.zeros((height, width, 3), np.uint8)
     left, top = (width - w) // 2, (height - h) // 2
     out[top : top + h, left : left + w] = inside

@@ -40,10 +40,20 @@ def ids_of(t):
 def tracked(t, masks=True):
     segments = find_segments(label_map(t)) if masks else None
     ids = ids_of(t) if masks else np.zeros(0, np.int64)
-    decisions = tuple(Decision(int(i) % 10, int(i), "reused", 0.25, None, ((int(i), 0.25),), 0.5,
-                               None) for i in ids)
-    return TrackedFrame(t, t / 10, f"{t:06d}", np.full((H, W, 3), 100, np.uint8), segments, ids,
-                        decisions, shot_cut=t == 4)
+    decisions = tuple(
+        Decision(int(i) % 10, int(i), "reused", 0.25, None, ((int(i), 0.25),), 0.5, None)
+        for i in ids
+    )
+    return TrackedFrame(
+        t,
+        t / 10,
+        f"{t:06d}",
+        np.full((H, W, 3), 100, np.uint8),
+        segments,
+        ids,
+        decisions,
+        shot_cut=t == 4,
+    )
 
 
 def write_all(out_dir, **options):
@@ -60,8 +70,17 @@ def files(tmp_path_factory):
 
 def test_the_files_asked_for_are_there(files, tmp_path):
     assert all(path.exists() for path in files.values())
-    assert set(files) == {"video", "masks", "mot", "mots", "youtube-vis", "decisions",
-                          "contact-sheet", "timeline", "summary"}
+    assert set(files) == {
+        "video",
+        "masks",
+        "mot",
+        "mots",
+        "youtube-vis",
+        "decisions",
+        "contact-sheet",
+        "timeline",
+        "summary",
+    }
     _, some = write_all(tmp_path / "some", outputs=("mot",))
     assert sorted(p.name for p in (tmp_path / "some").iterdir()) == ["mot.txt", "summary.json"]
     assert set(some) == {"mot", "summary"}
@@ -75,8 +94,12 @@ def test_mot_text_by_motmetrics(files):
     for (frame, id_), row in table.iterrows():
         segments = find_segments(label_map(frame - 1))
         left, top, right, bottom = segments.boxes_tlbr[ids_of(frame - 1).tolist().index(id_)]
-        assert row[["X", "Y", "Width", "Height"]].tolist() == [left, top, right - left,
-                                                               bottom - top]
+        assert row[["X", "Y", "Width", "Height"]].tolist() == [
+            left,
+            top,
+            right - left,
+            bottom - top,
+        ]
 
 
 def test_mots_text_by_pycocotools(files):
@@ -192,7 +215,8 @@ def test_going_on_after_a_checkpoint_gives_the_same_files(tmp_path, files, cut):
         assert again[key].read_bytes() == files[key].read_bytes(), key
     assert len(list(read_video(again["video"]))) == N
     assert sorted(p.name for p in tmp_path.iterdir()) == sorted(
-        p.name for p in files["video"].parent.iterdir())
+        p.name for p in files["video"].parent.iterdir()
+    )
 
 
 def test_a_partial_result_says_so_and_has_no_masks_beyond_its_end(tmp_path):
@@ -228,8 +252,14 @@ def test_an_earlier_run_is_replaced_and_nothing_else_is(tmp_path):
 def test_frames_of_changing_size_leave_out_what_has_one_size_only(tmp_path, caplog):
     sink = TrackOutputs(tmp_path, (W, H), 10)
     sink.write(tracked(0))
-    wide = TrackedFrame(1, 0.1, "000001", np.zeros((30, 90, 3), np.uint8),
-                        find_segments(np.ones((30, 90), int)), np.array([7]))
+    wide = TrackedFrame(
+        1,
+        0.1,
+        "000001",
+        np.zeros((30, 90, 3), np.uint8),
+        find_segments(np.ones((30, 90), int)),
+        np.array([7]),
+    )
     sink.write(wide)
     files = sink.close()
     assert "youtube-vis" not in files and "left out" in caplog.text

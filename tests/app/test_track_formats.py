@@ -39,8 +39,10 @@ def write_npz(path, maps):
 
 
 def write_mots(path, maps, number=int):
-    lines = [mots.format_lines(number(name), segments, segments.labels)
-             for name, segments in ((n, find_segments(m)) for n, m in maps.items())]
+    lines = [
+        mots.format_lines(number(name), segments, segments.labels)
+        for name, segments in ((n, find_segments(m)) for n, m in maps.items())
+    ]
     path.write_text("".join(lines))
 
 
@@ -49,9 +51,16 @@ def write_coco(path, maps):
     for i, (name, label_map) in enumerate(maps.items()):
         height, width = label_map.shape
         images.append({"id": i, "file_name": f"{name}.jpg", "height": height, "width": width})
-        annotations += [{"id": len(annotations) + k, "image_id": i, "category_id": 1, "iscrowd": 0,
-                         "segmentation": rle.encode(label_map == label)}
-                        for k, label in enumerate(np.unique(label_map)[1:], 1)]
+        annotations += [
+            {
+                "id": len(annotations) + k,
+                "image_id": i,
+                "category_id": 1,
+                "iscrowd": 0,
+                "segmentation": rle.encode(label_map == label),
+            }
+            for k, label in enumerate(np.unique(label_map)[1:], 1)
+        ]
     path.write_text(json.dumps({"images": images, "annotations": annotations}))
 
 
@@ -59,15 +68,19 @@ def write_youtube_vis(path, maps):
     order = {name: i for i, name in enumerate(maps)}
     write_mots(path.with_suffix(".txt"), maps, order.get)
     height, width = next(iter(maps.values())).shape
-    youtube_vis.write(path, path.with_suffix(".txt"), frame_names=[f"{n}.jpg" for n in maps],
-                      size=(width, height))
+    youtube_vis.write(
+        path, path.with_suffix(".txt"), frame_names=[f"{n}.jpg" for n in maps], size=(width, height)
+    )
 
 
 WRITERS = {
-    "palette": ("palette", write_palette), "mots-png": ("mots_png", write_mots_png),
-    "npz": ("npz", write_npz), "mots": ("mots.txt", write_mots),
-    "coco": ("coco.json", write_coco), "youtube-vis": ("vis.json", write_youtube_vis),
-}  # fmt: skip
+    "palette": ("palette", write_palette),
+    "mots-png": ("mots_png", write_mots_png),
+    "npz": ("npz", write_npz),
+    "mots": ("mots.txt", write_mots),
+    "coco": ("coco.json", write_coco),
+    "youtube-vis": ("vis.json", write_youtube_vis),
+}
 
 
 def results(out):
@@ -101,8 +114,15 @@ def test_the_format_does_not_change_the_ids(tmp_path, every):
     maps = {f"{t:05d}": video.label_map(t) for t in range(0, 12, every)}
 
     def track(masks, format, out):
-        track_video(frames, out, embedder=HueEmbedder(), masks=masks, format=format,
-                    outputs=OUTPUTS, progress=False)
+        track_video(
+            frames,
+            out,
+            embedder=HueEmbedder(),
+            masks=masks,
+            format=format,
+            outputs=OUTPUTS,
+            progress=False,
+        )
 
     decisions, masks, *_ = same_in_every_format(tmp_path, maps, track)
     assert len(masks) == len(maps) and {d["id"] for d in decisions} == {1, 2, 3, 4}
@@ -118,8 +138,19 @@ def test_real_video_by_the_command_line(tmp_path, davis_root, sequence, capsys):
     maps = {path.stem: read_label_map(path) for path in truth}
 
     def track(masks, format, out):
-        words = ["track", frames, "--masks", masks, "--format", format, "--out", out,
-                 "--outputs", *OUTPUTS, "--quiet"]
+        words = [
+            "track",
+            frames,
+            "--masks",
+            masks,
+            "--format",
+            format,
+            "--out",
+            out,
+            "--outputs",
+            *OUTPUTS,
+            "--quiet",
+        ]
         assert cli.main([str(word) for word in words]) == 0, capsys.readouterr().err
 
     _, masks, *_ = same_in_every_format(tmp_path, maps, track)

@@ -220,8 +220,9 @@ def stop_at(monkeypatch):
 
 @pytest.mark.parametrize("options", [{}, {"abstain": 3, "abstain_band": 0.9}, {"tail": 0}])
 @pytest.mark.parametrize("stop", [0, 5, N - 2])
-def test_interrupted_and_gone_on_with_is_as_if_never_stopped(clip, tmp_path, stop_at, stop,
-                                                             options):
+def test_interrupted_and_gone_on_with_is_as_if_never_stopped(
+    clip, tmp_path, stop_at, stop, options
+):
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     track(clip[0], whole, clip[1], **options)
     result = stop_at(stop, clip[0], parts, clip[1], number=signal.SIGTERM, **options)
@@ -332,8 +333,11 @@ def test_killed_and_gone_on_with_is_as_if_never_stopped(clip, tmp_path, frame):
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     track(clip[0], whole, clip[1], checkpoint_every=4)
     here = Path(__file__).parent
-    process = subprocess.run([sys.executable, "-c", KILLED, here, clip[0], parts, clip[1],
-                              str(frame)], stdout=subprocess.DEVNULL, check=False)
+    process = subprocess.run(
+        [sys.executable, "-c", KILLED, here, clip[0], parts, clip[1], str(frame)],
+        stdout=subprocess.DEVNULL,
+        check=False,
+    )
     assert process.returncode == -signal.SIGKILL
     assert json.loads((parts / "summary.json").read_text())["complete"] is False
     track(clip[0], parts, clip[1], resume=True, checkpoint_every=4)
@@ -396,8 +400,9 @@ def test_results_never_replace_what_they_are_made_from(clip, tmp_path):
             track(clip[0], out, clip[1])
 
 
-def test_a_frame_that_cannot_be_written_leaves_the_checkpoint_before_it(clip, tmp_path,
-                                                                       monkeypatch):
+def test_a_frame_that_cannot_be_written_leaves_the_checkpoint_before_it(
+    clip, tmp_path, monkeypatch
+):
     whole = track(clip[0], tmp_path / "whole", clip[1])
     out = tmp_path / "out"
     write, full = TrackTexts.write, []

@@ -128,9 +128,16 @@ def test_mistakes_equal_a_count_by_hand():
 def test_appearances_equal_brute_force_when_nothing_is_left_to_chance():
     vectors, identities, sequences, frames = make_segments(n_identities=5, n_views=4)
     found = simulate_appearances(
-        vectors, identities, sequences, frames, n_others=4, max_exemplars=1, min_gap=20,
-        n_rounds=1, rng=np.random.default_rng(0),
-    )  # fmt: skip
+        vectors,
+        identities,
+        sequences,
+        frames,
+        n_others=4,
+        max_exemplars=1,
+        min_gap=20,
+        n_rounds=1,
+        rng=np.random.default_rng(0),
+    )
     d = np.linalg.norm(vectors[:, None] - vectors, axis=2)
     for i, (own, other) in enumerate(zip(found.d_own, found.d_other)):
         mine = identities == identities[i]
@@ -142,9 +149,13 @@ def test_appearances_equal_brute_force_when_nothing_is_left_to_chance():
 
 def test_instances_are_known_from_views_at_random():
     appearances = simulate_appearances(
-        *make_segments(), n_others=23, max_exemplars=1, min_gap=20, n_rounds=30,
+        *make_segments(),
+        n_others=23,
+        max_exemplars=1,
+        min_gap=20,
+        n_rounds=30,
         rng=np.random.default_rng(0),
-    )  # fmt: skip
+    )
     for distances in (appearances.d_own, appearances.d_other):
         assert len(np.unique(distances.reshape(30, -1)[:, 0])) >= 5  # of the first segment
 
@@ -154,9 +165,16 @@ def test_an_instance_is_not_known_from_neighbouring_frames():
     frames = frames.copy()
     frames[identities == 3] = np.arange(10)  # seen for ten frames only: can only be new
     appearances = simulate_appearances(
-        vectors, identities, sequences, frames, n_others=10, max_exemplars=8, min_gap=20,
-        n_rounds=2, rng=np.random.default_rng(0),
-    )  # fmt: skip
+        vectors,
+        identities,
+        sequences,
+        frames,
+        n_others=10,
+        max_exemplars=8,
+        min_gap=20,
+        n_rounds=2,
+        rng=np.random.default_rng(0),
+    )
     assert np.isinf(appearances.d_own[appearances.identity == 3]).all()
     assert np.isfinite(appearances.d_own[appearances.identity != 3]).all()
 

@@ -80,8 +80,12 @@ def test_mistakes_are_counted_by_hand():
     # Disc 1: 1 1 5 5 1; disc 2: - 2 2 1 2 (the ID of 1 in frame 3); disc 3: - - - 2 2, an old ID.
     updates = replay(Given([[1], [1, 2], [5, 2], [5, 1, 2], [1, 3, 2]]), observations)
     assert mistakes(observations, updates) == {
-        "newcomers": 3, "false_reuse": 1, "known": 8, "false_new": 2, "wrong_id": 2,
-    }  # fmt: skip
+        "newcomers": 3,
+        "false_reuse": 1,
+        "known": 8,
+        "false_new": 2,
+        "wrong_id": 2,
+    }
 
 
 def test_the_threshold_trades_one_mistake_for_the_other():

@@ -71,8 +71,11 @@ def write_npz(folder, maps, numbers=(0, 5, 10)):
     folder.mkdir()
     for number, label_map in zip(numbers, maps):
         labels = np.unique(label_map)[1:]
-        np.savez_compressed(folder / f"{number:05d}.npz", ids=labels,
-                            masks=label_map == labels[:, np.newaxis, np.newaxis])
+        np.savez_compressed(
+            folder / f"{number:05d}.npz",
+            ids=labels,
+            masks=label_map == labels[:, np.newaxis, np.newaxis],
+        )
     return folder
 
 
@@ -81,25 +84,46 @@ def coco_dict(maps, numbers=(0, 5, 10)):
     for i, label_map in enumerate(maps):
         for label in (1, 2):
             if (label_map == label).any():
-                annotations.append({
-                    "id": len(annotations) + 1, "image_id": 100 + i, "category_id": 7,
-                    "iscrowd": 0, "segmentation": coded(label_map == label), "track_id": label,
-                    "area": int((label_map == label).sum()),
-                })
+                annotations.append(
+                    {
+                        "id": len(annotations) + 1,
+                        "image_id": 100 + i,
+                        "category_id": 7,
+                        "iscrowd": 0,
+                        "segmentation": coded(label_map == label),
+                        "track_id": label,
+                        "area": int((label_map == label).sum()),
+                    }
+                )
     return {
-        "images": [{"id": 100 + i, "file_name": f"clip/{number:05d}.jpg", "height": H, "width": W}
-                   for i, number in enumerate(numbers)],
-        "annotations": annotations, "categories": [{"id": 7, "name": "fish"}],
+        "images": [
+            {"id": 100 + i, "file_name": f"clip/{number:05d}.jpg", "height": H, "width": W}
+            for i, number in enumerate(numbers)
+        ],
+        "annotations": annotations,
+        "categories": [{"id": 7, "name": "fish"}],
     }
 
 
 def youtube_vis_dict(maps, numbers=(0, 5, 10)):
     return {
-        "videos": [{"id": 3, "width": W, "height": H, "length": len(maps),
-                    "file_names": [f"clip/{number:05d}.jpg" for number in numbers]}],
+        "videos": [
+            {
+                "id": 3,
+                "width": W,
+                "height": H,
+                "length": len(maps),
+                "file_names": [f"clip/{number:05d}.jpg" for number in numbers],
+            }
+        ],
         "annotations": [
-            {"id": label, "video_id": 3, "category_id": 7, "iscrowd": 0,
-             "segmentations": [coded(m == label) if (m == label).any() else None for m in maps]}
+            {
+                "id": label,
+                "video_id": 3,
+                "category_id": 7,
+                "iscrowd": 0,
+                "segmentations": [coded(m == label) if (m == label).any() else None for m in maps],
+            }
             for label in (1, 2)
         ],
         "categories": [{"id": 7, "name": "fish"}],
@@ -155,8 +179,13 @@ def test_names_of_frames_are_known(tmp_path):
 
 def test_coco_polygons_and_scores(tmp_path):
     content = coco_dict(label_maps()[:1], numbers=(0,))
-    square = {"id": 9, "image_id": 100, "category_id": 1, "score": 0.75,
-              "segmentation": [[20.0, 2.0, 26.0, 2.0, 26.0, 8.0, 20.0, 8.0]]}
+    square = {
+        "id": 9,
+        "image_id": 100,
+        "category_id": 1,
+        "score": 0.75,
+        "segmentation": [[20.0, 2.0, 26.0, 2.0, 26.0, 8.0, 20.0, 8.0]],
+    }
     content["annotations"] = [square, {**square, "iscrowd": 1, "score": None}]
     del content["annotations"][1]["score"]
     frame = read_masks(write_json(tmp_path / "c.json", content))[0]
@@ -166,16 +195,30 @@ def test_coco_polygons_and_scores(tmp_path):
 
 
 def test_coco_results_are_numbered_by_image_id(tmp_path):
-    results = [{"image_id": i, "category_id": 1, "score": 0.9 - i / 10,
-                "segmentation": coded(label_maps()[i] == 1)} for i in range(3)]
+    results = [
+        {
+            "image_id": i,
+            "category_id": 1,
+            "score": 0.9 - i / 10,
+            "segmentation": coded(label_maps()[i] == 1),
+        }
+        for i in range(3)
+    ]
     reader = read_masks(write_json(tmp_path / "results.json", results))
     assert [round(float(f.scores[0]), 2) for f in reader.values()] == [0.9, 0.8, 0.7]
 
 
 def test_youtube_vis_results_and_several_videos(tmp_path):
     content = youtube_vis_dict(label_maps())
-    results = [{"video_id": 3, "category_id": 7, "score": 0.5 + a["id"] / 10,
-                "segmentations": a["segmentations"]} for a in content["annotations"]]
+    results = [
+        {
+            "video_id": 3,
+            "category_id": 7,
+            "score": 0.5 + a["id"] / 10,
+            "segmentations": a["segmentations"],
+        }
+        for a in content["annotations"]
+    ]
     reader = read_masks(write_json(tmp_path / "r.json", results))
     assert list(reader) == [0, 1, 2]
     assert reader[2].scores == pytest.approx([0.6, 0.7])
@@ -244,8 +287,11 @@ def test_wrong_coco_is_refused_with_its_place(tmp_path, path, value, message):
         (("annotations", 0, "video_id"), "3", r"annotations\[0\]: expected a field 'video_id'"),
         (("annotations", 0, "segmentations"), [None], r"annotations\[0\]: expected 3 segmentation"),
         (("annotations", 0, "segmentations", 2), "x", r"annotations\[0\]: segmentations\[2\]"),
-        (("annotations", 0, "segmentations", 2), {"size": [H, W], "counts": "99"},
-         r"annotations\[0\]: segmentations\[2\]: run lengths do not add up"),
+        (
+            ("annotations", 0, "segmentations", 2),
+            {"size": [H, W], "counts": "99"},
+            r"annotations\[0\]: segmentations\[2\]: run lengths do not add up",
+        ),
     ],
 )
 def test_wrong_youtube_vis_is_refused_with_its_place(tmp_path, path, value, message):
@@ -258,9 +304,14 @@ def test_wrong_youtube_vis_is_refused_with_its_place(tmp_path, path, value, mess
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("{", "line 1: not JSON"), ('{"images": [],\n"annotations": [}', "line 2: not JSON"),
-     ("[" * 100_000, "not JSON"), ("3", "expected COCO or YouTube-VIS"),
-     ("[]", "expected COCO or YouTube-VIS"), ('{"a": 1}', "expected COCO or YouTube-VIS")],
+    [
+        ("{", "line 1: not JSON"),
+        ('{"images": [],\n"annotations": [}', "line 2: not JSON"),
+        ("[" * 100_000, "not JSON"),
+        ("3", "expected COCO or YouTube-VIS"),
+        ("[]", "expected COCO or YouTube-VIS"),
+        ('{"a": 1}', "expected COCO or YouTube-VIS"),
+    ],
 )
 def test_other_json_is_refused(tmp_path, text, message):
     (tmp_path / "m.json").write_text(text)
@@ -270,9 +321,13 @@ def test_other_json_is_refused(tmp_path, text, message):
 
 @pytest.mark.parametrize(
     ("line", "message"),
-    [("0 1 2 24 32", "line 2: expected 'frame id"), ("a 1 2 24 32 0", "line 2: expected 'frame id"),
-     ("-1 1 2 24 32 0", "line 2: expected 'frame id"), ("0 1 2 99999 99999 0", "line 2: .*at most"),
-     ("0 1 2 24 32 00", "line 2: run lengths do not add up")],
+    [
+        ("0 1 2 24 32", "line 2: expected 'frame id"),
+        ("a 1 2 24 32 0", "line 2: expected 'frame id"),
+        ("-1 1 2 24 32 0", "line 2: expected 'frame id"),
+        ("0 1 2 99999 99999 0", "line 2: .*at most"),
+        ("0 1 2 24 32 00", "line 2: run lengths do not add up"),
+    ],
 )
 def test_wrong_mots_text_is_refused_with_its_line(tmp_path, line, message):
     good = f"0 1001 1 {H} {W} {coded(np.eye(H, W))['counts']}"
@@ -350,8 +405,13 @@ def test_an_npz_header_cannot_claim_memory(tmp_path):
 
 
 def test_npz_round_trip_with_all_fields(tmp_path):
-    frame = FrameMasks(0, label_maps()[0], scores=np.array([0.5, 0.25], np.float32),
-                       classes=("fish", "crab"), ids=np.array([4, 2**62]))
+    frame = FrameMasks(
+        0,
+        label_maps()[0],
+        scores=np.array([0.5, 0.25], np.float32),
+        classes=("fish", "crab"),
+        ids=np.array([4, 2**62]),
+    )
     npz_format.write_frame(tmp_path / "0.npz", frame)
     read = read_masks(tmp_path)[0]
     assert np.array_equal(read.masks, frame.masks)
@@ -398,8 +458,9 @@ def cleaned_by_definition(stack, scores, min_area, min_visible):
 def test_cleaning_follows_its_rule(data):
     n = data.draw(st.integers(1, 5))
     stack = data.draw(arrays(bool, (n, 6, 7)))
-    scores = np.array(data.draw(st.lists(st.sampled_from([0.1, 0.5, 0.9]), min_size=n,
-                                         max_size=n)), np.float32)
+    scores = np.array(
+        data.draw(st.lists(st.sampled_from([0.1, 0.5, 0.9]), min_size=n, max_size=n)), np.float32
+    )
     min_area, min_visible = data.draw(st.integers(0, 9)), data.draw(st.sampled_from([0, 0.5, 1]))
     frame = FrameMasks(4, stack, scores=scores, ids=np.arange(n) + 10)
     cleaned = clean_masks(frame, min_score=0, min_area=min_area, min_visible=min_visible)
@@ -412,8 +473,9 @@ def test_cleaning_follows_its_rule(data):
 def test_low_scores_go_and_the_higher_score_wins():
     stack = np.zeros((3, 10, 10), bool)
     stack[0, :, :6] = stack[1, :, 5:] = stack[2, 2:8, 2:8] = True
-    frame = FrameMasks(0, stack, scores=np.array([0.6, 0.9, 0.3], np.float32),
-                       classes=("a", "b", "c"))
+    frame = FrameMasks(
+        0, stack, scores=np.array([0.6, 0.9, 0.3], np.float32), classes=("a", "b", "c")
+    )
     cleaned = clean_masks(frame)
     assert cleaned.classes == ("a", "b")
     assert np.array_equal(cleaned.masks, np.where(np.arange(10) < 5, 1, 2) * np.ones((10, 1)))

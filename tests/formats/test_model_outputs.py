@@ -43,8 +43,12 @@ def check(frame, *, scores=True, classes=True, ids=False):
 
 
 def torchvision_output():
-    return {"boxes": Tensor(np.zeros((2, 4))), "labels": Tensor([1, 17]),
-            "scores": Tensor([0.9, 0.7]), "masks": Tensor(soft()[:, np.newaxis])}
+    return {
+        "boxes": Tensor(np.zeros((2, 4))),
+        "labels": Tensor([1, 17]),
+        "scores": Tensor([0.9, 0.7]),
+        "masks": Tensor(soft()[:, np.newaxis]),
+    }
 
 
 def test_torchvision():
@@ -53,8 +57,12 @@ def test_torchvision():
 
 
 def test_detectron2():
-    instances = SimpleNamespace(pred_masks=Tensor(stack()), scores=Tensor([0.9, 0.7]),
-                                pred_classes=Tensor([1, 17]), image_size=(H, W))
+    instances = SimpleNamespace(
+        pred_masks=Tensor(stack()),
+        scores=Tensor([0.9, 0.7]),
+        pred_classes=Tensor([1, 17]),
+        image_size=(H, W),
+    )
     check(from_model({"instances": instances}, 3))
     check(from_model(instances, 3))
     boxes_only = SimpleNamespace(scores=Tensor([0.9]), pred_classes=Tensor([1]))
@@ -64,7 +72,8 @@ def test_detectron2():
 
 def ultralytics(data, polygons=None, ids=None):
     return SimpleNamespace(
-        orig_shape=(H, W), masks=SimpleNamespace(data=Tensor(data), xy=polygons),
+        orig_shape=(H, W),
+        masks=SimpleNamespace(data=Tensor(data), xy=polygons),
         boxes=SimpleNamespace(conf=Tensor([0.9, 0.7]), cls=Tensor([1.0, 17.0]), id=ids),
     )
 
@@ -77,16 +86,25 @@ def test_ultralytics():
 
 
 def test_ultralytics_masks_in_the_size_of_the_network():
-    polygons = [np.array([[2, 2], [7, 2], [7, 7], [2, 7]], np.float32),
-                np.array([[12, 10], [27, 10], [27, 17], [12, 17]], np.float32)]
+    polygons = [
+        np.array([[2, 2], [7, 2], [7, 7], [2, 7]], np.float32),
+        np.array([[12, 10], [27, 10], [27, 17], [12, 17]], np.float32),
+    ]
     check(from_model(ultralytics(np.ones((2, 64, 64), np.float32), polygons), 3))
 
 
 @pytest.mark.parametrize("coded", [False, True])
 def test_sam(coded):
-    masks = [{"segmentation": rle.encode(m) if coded else m, "area": int(m.sum()),
-              "bbox": [0, 0, 1, 1], "predicted_iou": score, "stability_score": 0.95}
-             for m, score in zip(stack(), (0.9, 0.7))]
+    masks = [
+        {
+            "segmentation": rle.encode(m) if coded else m,
+            "area": int(m.sum()),
+            "bbox": [0, 0, 1, 1],
+            "predicted_iou": score,
+            "stability_score": 0.95,
+        }
+        for m, score in zip(stack(), (0.9, 0.7))
+    ]
     check(from_model(masks, 3, (H, W)), classes=False)
     assert from_model([], 3, (H, W)).masks.shape == (0, H, W)
     with pytest.raises(ValueError, match="give frame_shape"):
@@ -96,8 +114,13 @@ def test_sam(coded):
 
 
 def detections(**changes):
-    fields = {"xyxy": np.zeros((2, 4)), "mask": stack(), "confidence": np.array([0.9, 0.7]),
-              "class_id": np.array([1, 17]), "tracker_id": np.array([4, 9])}
+    fields = {
+        "xyxy": np.zeros((2, 4)),
+        "mask": stack(),
+        "confidence": np.array([0.9, 0.7]),
+        "class_id": np.array([1, 17]),
+        "tracker_id": np.array([4, 9]),
+    }
     return SimpleNamespace(**{**fields, **changes})
 
 

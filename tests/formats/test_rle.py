@@ -86,8 +86,11 @@ def test_hostile_run_lengths_are_refused(segmentation, message):
 
 
 @settings(max_examples=50)
-@given(st.text(st.characters(min_codepoint=40, max_codepoint=120), max_size=30),
-       st.integers(1, 50), st.integers(1, 50))
+@given(
+    st.text(st.characters(min_codepoint=40, max_codepoint=120), max_size=30),
+    st.integers(1, 50),
+    st.integers(1, 50),
+)
 def test_any_text_is_a_mask_or_an_error(counts, height, width):
     try:
         mask = rle.decode({"size": [height, width], "counts": counts}, "x")

@@ -33,8 +33,11 @@ def state(gallery):
     """All that the gallery holds, but for the cells, which only say where to look first."""
     notes, arrays = dump(gallery._core)
     notes = {name: notes[name] for name in ("serial", "next_id", "most", "latest", "settings")}
-    arrays = {name: np.concatenate(a) if isinstance(a, list) else a
-              for name, a in arrays.items() if "." not in name}
+    arrays = {
+        name: np.concatenate(a) if isinstance(a, list) else a
+        for name, a in arrays.items()
+        if "." not in name
+    }
     return notes, {name: (a.shape, a.tobytes()) for name, a in arrays.items()}
 
 
@@ -106,7 +109,10 @@ def test_the_lowest_id_wins_a_tie(exact_limit):
     for id in ids:  # thirty at one place, thirty at another
         gallery.add([id], at_angles(0 if id > 30 else 90))
     assert gallery.search(at_angles(0, 90, 45), k=3)[0].tolist() == [
-        [31, 32, 33], [1, 2, 3], [1, 2, 3]]
+        [31, 32, 33],
+        [1, 2, 3],
+        [1, 2, 3],
+    ]
 
 
 def test_a_query_is_answered_alike_alone_and_in_a_batch():
@@ -179,8 +185,11 @@ def test_the_moving_average():
     gallery.add([1], at_angles(0))
     gallery.add([1], at_angles(90))
     np.testing.assert_allclose(gallery.mean(1), unit([0.75, 0.25]), atol=1e-6)
-    np.testing.assert_allclose(gallery.search(at_angles(0))[1][0, 0],
-                               np.linalg.norm(unit([0.75, 0.25]) - [1, 0]), atol=1e-6)
+    np.testing.assert_allclose(
+        gallery.search(at_angles(0))[1][0, 0],
+        np.linalg.norm(unit([0.75, 0.25]) - [1, 0]),
+        atol=1e-6,
+    )
     assert gallery.n_exemplars(1) == 0
     gallery.check()
 
@@ -348,25 +357,34 @@ def test_bad_ids(gallery, ids, message):
     assert state(gallery) == before
 
 
-@pytest.mark.parametrize("call, message", [
-    (lambda g: g.search(GOOD, k=0), "k: expected an integer from 1"),
-    (lambda g: g.search(GOOD, k=1.5), "k: expected an integer from 1"),
-    (lambda g: g.add([1, 2], GOOD, time=np.nan), "time: expected a finite number, got nan"),
-    (lambda g: g.add([1, 2], GOOD, time="now"), "time: expected a finite number, got 'now'"),
-    (lambda g: g.add([1, 2], GOOD, keep=[True]), r"keep: expected bool of shape \(2,\), got"),
-    (lambda g: g.add([1, 2], GOOD, keep=[1, 0]), r"keep: expected bool of shape \(2,\), got int"),
-    (lambda g: g.add([1, 99], GOOD, keep=[True, False]), "keep: ID 99 is new, its view must be"),
-    (lambda g: g.remove([1, 99]), "ID 99 is not in the gallery"),
-    (lambda g: g.remove([[1]]), "ids: expected integers"),
-    (lambda g: g.merge(1, 1), "keep, other: ID 1 comes more than once"),
-    (lambda g: g.merge(1, 99), "ID 99 is not in the gallery"),
-    (lambda g: g.split(99, [1]), "ID 99 is not in the gallery"),
-    (lambda g: g.split(1, [0.5]), "keys: expected integers"),
-    (lambda g: g.exemplars(99), "ID 99 is not in the gallery"),
-    (lambda g: g.last_seen("x"), "id: expected integers"),
-    (lambda g: g.expire(None), "before: expected a finite number, got None"),
-    (lambda g: g.shift_time(np.inf), "by: expected a finite number, got inf"),
-])
+@pytest.mark.parametrize(
+    "call, message",
+    [
+        (lambda g: g.search(GOOD, k=0), "k: expected an integer from 1"),
+        (lambda g: g.search(GOOD, k=1.5), "k: expected an integer from 1"),
+        (lambda g: g.add([1, 2], GOOD, time=np.nan), "time: expected a finite number, got nan"),
+        (lambda g: g.add([1, 2], GOOD, time="now"), "time: expected a finite number, got 'now'"),
+        (lambda g: g.add([1, 2], GOOD, keep=[True]), r"keep: expected bool of shape \(2,\), got"),
+        (
+            lambda g: g.add([1, 2], GOOD, keep=[1, 0]),
+            r"keep: expected bool of shape \(2,\), got int",
+        ),
+        (
+            lambda g: g.add([1, 99], GOOD, keep=[True, False]),
+            "keep: ID 99 is new, its view must be",
+        ),
+        (lambda g: g.remove([1, 99]), "ID 99 is not in the gallery"),
+        (lambda g: g.remove([[1]]), "ids: expected integers"),
+        (lambda g: g.merge(1, 1), "keep, other: ID 1 comes more than once"),
+        (lambda g: g.merge(1, 99), "ID 99 is not in the gallery"),
+        (lambda g: g.split(99, [1]), "ID 99 is not in the gallery"),
+        (lambda g: g.split(1, [0.5]), "keys: expected integers"),
+        (lambda g: g.exemplars(99), "ID 99 is not in the gallery"),
+        (lambda g: g.last_seen("x"), "id: expected integers"),
+        (lambda g: g.expire(None), "before: expected a finite number, got None"),
+        (lambda g: g.shift_time(np.inf), "by: expected a finite number, got inf"),
+    ],
+)
 def test_bad_arguments(gallery, call, message):
     before = state(gallery)
     with pytest.raises(ValueError, match=message):
@@ -374,17 +392,20 @@ def test_bad_arguments(gallery, call, message):
     assert state(gallery) == before
 
 
-@pytest.mark.parametrize("setting, message", [
-    ({"dim": 0}, "dim: expected an integer from 1 to 65536, got 0"),
-    ({"dim": 2.0}, "dim: expected an integer"),
-    ({"max_exemplars": 0}, "max_exemplars: expected an integer from 1"),
-    ({"policy": "median"}, "policy: expected one of"),
-    ({"momentum": 1}, r"momentum: expected a number in \[0, 1\)"),
-    ({"min_novelty": -1}, r"min_novelty: expected a distance in \[0, 2\]"),
-    ({"n_probe": "some"}, "n_probe: expected an integer"),
-    ({"threshold": float("nan")}, "threshold: expected a finite number"),
-    ({"weights_sha256": 7}, "weights_sha256: expected a str"),
-])
+@pytest.mark.parametrize(
+    "setting, message",
+    [
+        ({"dim": 0}, "dim: expected an integer from 1 to 65536, got 0"),
+        ({"dim": 2.0}, "dim: expected an integer"),
+        ({"max_exemplars": 0}, "max_exemplars: expected an integer from 1"),
+        ({"policy": "median"}, "policy: expected one of"),
+        ({"momentum": 1}, r"momentum: expected a number in \[0, 1\)"),
+        ({"min_novelty": -1}, r"min_novelty: expected a distance in \[0, 2\]"),
+        ({"n_probe": "some"}, "n_probe: expected an integer"),
+        ({"threshold": float("nan")}, "threshold: expected a finite number"),
+        ({"weights_sha256": 7}, "weights_sha256: expected a str"),
+    ],
+)
 def test_bad_settings(setting, message):
     with pytest.raises(ValueError, match=message):
         Gallery(**{"dim": 2, **setting})
@@ -499,9 +520,14 @@ def test_an_error_inside_faiss_changes_nothing(monkeypatch, place):
 def test_check_finds_what_is_wrong(gallery):
     index, table = gallery._core.index, gallery._core.table
     for array, where, value in [
-        (index.keys, 3, index.keys[2]), (index.owners, 3, 0), (index.owners, 3, 99),
-        (table.rows, (2, 1), 0), (table.ids, 4, 77), (table.last_seen, 1, np.nan),
-        (table.n_averaged, 1, 0), (index.vectors, np.array([3]), 0.5),
+        (index.keys, 3, index.keys[2]),
+        (index.owners, 3, 0),
+        (index.owners, 3, 99),
+        (table.rows, (2, 1), 0),
+        (table.ids, 4, 77),
+        (table.last_seen, 1, np.nan),
+        (table.n_averaged, 1, 0),
+        (index.vectors, np.array([3]), 0.5),
     ]:
         kept = array[where].copy() if isinstance(where, np.ndarray) else array[where]
         array[where] = value

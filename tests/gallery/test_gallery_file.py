@@ -24,8 +24,15 @@ def draw(n, seed=0, dim=DIM):
 
 def make_gallery(policy="exemplars"):
     """A gallery with cells in use, others being made, and free rows and IDs."""
-    gallery = Gallery(DIM, max_exemplars=3, policy=policy, exact_limit=40, n_probe=3,
-                      weights_sha256="ab" * 32, threshold=0.625)
+    gallery = Gallery(
+        DIM,
+        max_exemplars=3,
+        policy=policy,
+        exact_limit=40,
+        n_probe=3,
+        weights_sha256="ab" * 32,
+        threshold=0.625,
+    )
     for step in range(40):
         ids = [gallery.new_id() for _ in range(3)]
         gallery.add([*gallery.ids[:4], *ids], draw(min(4, len(gallery)) + 3, seed=step))
@@ -74,10 +81,18 @@ def parse(data):
 def build(header, arrays, version=1, magic=b"\x89IIDGAL\n"):
     """Write the format by its definition."""
     raws = [np.ascontiguousarray(a).tobytes() for a in arrays.values()]
-    header = dict(header, arrays=[
-        {"name": name, "dtype": a.dtype.str, "shape": list(a.shape),
-         "sha256": hashlib.sha256(raw).hexdigest()}
-        for (name, a), raw in zip(arrays.items(), raws)])
+    header = dict(
+        header,
+        arrays=[
+            {
+                "name": name,
+                "dtype": a.dtype.str,
+                "shape": list(a.shape),
+                "sha256": hashlib.sha256(raw).hexdigest(),
+            }
+            for (name, a), raw in zip(arrays.items(), raws)
+        ],
+    )
     text = json.dumps(header).encode()
     start = struct.pack("<8sII32s", magic, version, len(text), hashlib.sha256(text).digest())
     return b"".join([start, text, *raws])
@@ -132,8 +147,10 @@ def test_who_resumes_at_any_time_gets_the_same_ids(tmp_path, policy):
     def step(gallery, seed):
         views = draw(2, seed=seed)
         ids, distances = gallery.search(views, k=1)
-        given = [i if d < 0.9 and i not in ids[:n, 0] else gallery.new_id()
-                 for n, (i, d) in enumerate(zip(ids[:, 0].tolist(), distances[:, 0]))]
+        given = [
+            i if d < 0.9 and i not in ids[:n, 0] else gallery.new_id()
+            for n, (i, d) in enumerate(zip(ids[:, 0].tolist(), distances[:, 0]))
+        ]
         gallery.add(given, views)
         if seed % 5 == 4:
             gallery.expire(seed - 70)
@@ -208,10 +225,17 @@ def test_every_truncation_is_found(saved):
     assert "expected" in load_error(saved)
 
 
-@pytest.mark.parametrize("data", [
-    b"", b"\x89PNG\r\n\x1a\n" + b"x" * 100, b"\x93NUMPY" + b"x" * 100, b"PK\x03\x04" + b"\0" * 99,
-    b"IxFI" + b"\0" * 99, b"\x80\x04cos\nsystem\n(S'true'\ntR." + b"\0" * 99,
-])
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"\x89PNG\r\n\x1a\n" + b"x" * 100,
+        b"\x93NUMPY" + b"x" * 100,
+        b"PK\x03\x04" + b"\0" * 99,
+        b"IxFI" + b"\0" * 99,
+        b"\x80\x04cos\nsystem\n(S'true'\ntR." + b"\0" * 99,
+    ],
+)
 def test_foreign_files(tmp_path, data):
     (tmp_path / "gallery").write_bytes(data)
     assert "not a gallery file" in load_error(tmp_path / "gallery")
@@ -229,16 +253,19 @@ def test_an_enormous_header_claims_no_memory(saved):
     assert "the header is cut short or damaged" in load_error(saved)
 
 
-@pytest.mark.parametrize("entry, message", [
-    ({"shape": [2**40, 16]}, "expected .* bytes, the file has"),
-    ({"shape": [2**60]}, "the header makes no sense"),
-    ({"shape": [-1, 16]}, "the header makes no sense"),
-    ({"shape": [True, 16]}, "the header makes no sense"),
-    ({"shape": "16"}, "the header makes no sense"),
-    ({"dtype": "|O"}, "the header makes no sense"),
-    ({"dtype": ">f4"}, "the header makes no sense"),
-    ({"name": 5}, "the header makes no sense"),
-])
+@pytest.mark.parametrize(
+    "entry, message",
+    [
+        ({"shape": [2**40, 16]}, "expected .* bytes, the file has"),
+        ({"shape": [2**60]}, "the header makes no sense"),
+        ({"shape": [-1, 16]}, "the header makes no sense"),
+        ({"shape": [True, 16]}, "the header makes no sense"),
+        ({"shape": "16"}, "the header makes no sense"),
+        ({"dtype": "|O"}, "the header makes no sense"),
+        ({"dtype": ">f4"}, "the header makes no sense"),
+        ({"name": 5}, "the header makes no sense"),
+    ],
+)
 def test_a_header_that_lies(saved, entry, message):
     header, arrays = parse(saved.read_bytes())
     header["arrays"][0].update(entry)
@@ -261,34 +288,37 @@ def put(array, where, value):
     return array
 
 
-@pytest.mark.parametrize("name, change", [
-    ("vectors", lambda a: put(a, 0, np.nan)),
-    ("vectors", lambda a: a[:, :-1]),
-    ("vectors", lambda a: a.astype("<f8")),
-    ("vectors", lambda a: a[:-1]),
-    ("keys", swap),
-    ("keys", lambda a: put(a, 0, 2**62)),
-    ("owners", swap),
-    ("owners", lambda a: put(a, 0, -5)),
-    ("ids", swap),
-    ("ids", lambda a: put(a, 0, a[1])),
-    ("rows", swap),
-    ("rows", lambda a: put(a, (0, 1), 10**6)),
-    ("rows", lambda a: put(a, (0, 1), -7)),
-    ("rows", lambda a: a[:, :2]),
-    ("last_seen", lambda a: put(a, 0, np.inf)),
-    ("n_averaged", lambda a: put(a, 0, -1)),
-    ("free_rows", lambda a: put(a, 0, 3)),
-    ("free_rows", lambda a: a[:0]),
-    ("free_slots", lambda a: put(a, 0, 3)),
-    ("taken", lambda a: a[:0]),
-    ("serving.keys", lambda a: put(a, 0, a[1])),
-    ("serving.keys", lambda a: put(a, 0, -1)),
-    ("serving.sizes", lambda a: put(a, 0, -1)),
-    ("serving.sizes", lambda a: a + 1),
-    ("serving.centroids", lambda a: put(a, 0, np.nan)),
-    ("serving.centroids", lambda a: a[:0]),
-])
+@pytest.mark.parametrize(
+    "name, change",
+    [
+        ("vectors", lambda a: put(a, 0, np.nan)),
+        ("vectors", lambda a: a[:, :-1]),
+        ("vectors", lambda a: a.astype("<f8")),
+        ("vectors", lambda a: a[:-1]),
+        ("keys", swap),
+        ("keys", lambda a: put(a, 0, 2**62)),
+        ("owners", swap),
+        ("owners", lambda a: put(a, 0, -5)),
+        ("ids", swap),
+        ("ids", lambda a: put(a, 0, a[1])),
+        ("rows", swap),
+        ("rows", lambda a: put(a, (0, 1), 10**6)),
+        ("rows", lambda a: put(a, (0, 1), -7)),
+        ("rows", lambda a: a[:, :2]),
+        ("last_seen", lambda a: put(a, 0, np.inf)),
+        ("n_averaged", lambda a: put(a, 0, -1)),
+        ("free_rows", lambda a: put(a, 0, 3)),
+        ("free_rows", lambda a: a[:0]),
+        ("free_slots", lambda a: put(a, 0, 3)),
+        ("taken", lambda a: a[:0]),
+        ("serving.keys", lambda a: put(a, 0, a[1])),
+        ("serving.keys", lambda a: put(a, 0, -1)),
+        ("serving.sizes", lambda a: put(a, 0, -1)),
+        ("serving.sizes", lambda a: a + 1),
+        ("serving.centroids", lambda a: put(a, 0, np.nan)),
+        ("serving.centroids", lambda a: a[:0]),
+    ],
+)
 def test_contents_that_contradict_each_other(saved, name, change):
     """Checksums are right here: what is wrong was written by somebody."""
     header, arrays = parse(saved.read_bytes())
@@ -297,12 +327,27 @@ def test_contents_that_contradict_each_other(saved, name, change):
     assert any(words in load_error(saved) for words in ("makes no sense", "contradicts", "array"))
 
 
-@pytest.mark.parametrize("change", [
-    {"format": "another"}, {"settings": {}}, {"settings": None}, {"serial": -1}, {"serial": "x"},
-    {"next_id": 1}, {"next_id": 0}, {"most": 0}, {"most": 10**9}, {"latest": None}, {"making": [1]},
-    {"making": [-1, 0]}, {"cells": []}, {"cells": {"serving": "x"}}, {"threshold": "low"},
-    {"weights_sha256": 7},
-])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"format": "another"},
+        {"settings": {}},
+        {"settings": None},
+        {"serial": -1},
+        {"serial": "x"},
+        {"next_id": 1},
+        {"next_id": 0},
+        {"most": 0},
+        {"most": 10**9},
+        {"latest": None},
+        {"making": [1]},
+        {"making": [-1, 0]},
+        {"cells": []},
+        {"cells": {"serving": "x"}},
+        {"threshold": "low"},
+        {"weights_sha256": 7},
+    ],
+)
 def test_notes_that_make_no_sense(saved, change):
     header, arrays = parse(saved.read_bytes())
     header["notes"].update(change)
@@ -310,10 +355,17 @@ def test_notes_that_make_no_sense(saved, change):
     load_error(saved)
 
 
-@pytest.mark.parametrize("setting", [
-    {"dim": 10**15}, {"max_exemplars": 10**15}, {"policy": "mean"}, {"n_threads": 10**9},
-    {"exact_limit": -1}, {"colour": "red"},
-])
+@pytest.mark.parametrize(
+    "setting",
+    [
+        {"dim": 10**15},
+        {"max_exemplars": 10**15},
+        {"policy": "mean"},
+        {"n_threads": 10**9},
+        {"exact_limit": -1},
+        {"colour": "red"},
+    ],
+)
 def test_settings_that_make_no_sense(saved, setting):
     header, arrays = parse(saved.read_bytes())
     header["notes"]["settings"].update(setting)
@@ -473,8 +525,12 @@ print(killed, seen[1], seen[2])
 
 @pytest.mark.parametrize("mode", ["lines", "times"])
 def test_killed_at_any_instant_the_old_or_the_new_gallery_loads(tmp_path, mode):
-    done = subprocess.run([sys.executable, "-c", KILLED, tmp_path / "gallery", mode],
-                          capture_output=True, text=True, timeout=300)
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED, tmp_path / "gallery", mode],
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
     assert done.returncode == 0, done.stderr
     n_killed, n_old, n_new = map(int, done.stdout.split())
     assert n_killed >= 50 and n_old >= 5 and n_new >= 5

@@ -105,8 +105,12 @@ class Model:
         while len(exemplars) > EXEMPLARS:
             del exemplars[closest_pair([v for _, v in exemplars])[0]]
         total = one["n_seen"] * one["mean"] + two["n_seen"] * two["mean"]
-        one.update(exemplars=exemplars, mean=unit(total, one["mean"]),
-                   n_seen=one["n_seen"] + two["n_seen"], time=max(one["time"], two["time"]))
+        one.update(
+            exemplars=exemplars,
+            mean=unit(total, one["mean"]),
+            n_seen=one["n_seen"] + two["n_seen"],
+            time=max(one["time"], two["time"]),
+        )
 
     def split(self, id, chosen):
         one = self.known[id]
@@ -114,13 +118,16 @@ class Model:
         new_id = self.new_id()
         n_seen = one["n_seen"]
         n_moved = max(1, n_seen * len(chosen) // len(exemplars))
-        parts = [[e for i, e in enumerate(exemplars) if (i in chosen) == moved]
-                 for moved in (False, True)]
-        for owner, part, n in ((id, parts[0], max(1, n_seen - n_moved)),
-                               (new_id, parts[1], n_moved)):
+        parts = [
+            [e for i, e in enumerate(exemplars) if (i in chosen) == moved]
+            for moved in (False, True)
+        ]
+        for owner, part, n in (
+            (id, parts[0], max(1, n_seen - n_moved)),
+            (new_id, parts[1], n_moved),
+        ):
             mean = unit(np.sum([v for _, v in part], axis=0), part[-1][1])
-            self.known[owner] = {"exemplars": part, "mean": mean, "n_seen": n,
-                                 "time": one["time"]}
+            self.known[owner] = {"exemplars": part, "mean": mean, "n_seen": n, "time": one["time"]}
         return new_id
 
 
@@ -134,16 +141,27 @@ class GalleryMachine(RuleBasedStateMachine):
     @initialize(seed=st.integers(0, 2**32 - 1))
     def start(self, seed):
         self.rng = np.random.default_rng(seed)
-        self.gallery = Gallery(DIM, max_exemplars=EXEMPLARS, policy=self.policy, momentum=0.5,
-                               exact_limit=40, n_probe="all", threshold=0.5)
+        self.gallery = Gallery(
+            DIM,
+            max_exemplars=EXEMPLARS,
+            policy=self.policy,
+            momentum=0.5,
+            exact_limit=40,
+            n_probe="all",
+            threshold=0.5,
+        )
         self.model = Model(self.policy)
 
     def draw_ids(self, n):
         known = sorted(self.model.known)
         return self.rng.choice(known, min(n, len(known)), replace=False).tolist()
 
-    @rule(n=st.integers(0, 12), n_new=st.integers(0, 25), later=st.sampled_from([None, 0, 3]),
-          all_good=st.booleans())
+    @rule(
+        n=st.integers(0, 12),
+        n_new=st.integers(0, 25),
+        later=st.sampled_from([None, 0, 3]),
+        all_good=st.booleans(),
+    )
     def add(self, n, n_new, later, all_good):
         ids = self.draw_ids(n)
         n_known = len(ids)
@@ -260,9 +278,15 @@ class BothMachine(GalleryMachine):
 
 def run(machine, n_runs):
     case = machine.TestCase
-    case.settings = settings(max_examples=n_runs, stateful_step_count=50, deadline=None,
-                             derandomize=True, suppress_health_check=list(HealthCheck),
-                             phases=[Phase.generate], report_multiple_bugs=False)
+    case.settings = settings(
+        max_examples=n_runs,
+        stateful_step_count=50,
+        deadline=None,
+        derandomize=True,
+        suppress_health_check=list(HealthCheck),
+        phases=[Phase.generate],
+        report_multiple_bugs=False,
+    )
     return case
 
 

@@ -71,7 +71,7 @@ def test_blocks_against_numpy(data):
 def test_reserving_moves_nothing():
     array = BlockArray(2, block_rows=4)
     array[np.array([1])] = 5.0
-    (_, before), = array.parts(4)
+    ((_, before),) = array.parts(4)
     array.reserve(100)
     (_, after), *_ = array.parts(100)
     assert np.shares_memory(before, after)

@@ -20,8 +20,9 @@ def make(tmp_path):
 
 def test_what_was_watched_is_there_again(tmp_path):
     path, shapes, masks = make(tmp_path)
-    frames, label_maps, observations = record_video(path, HueEmbedder(), masks=masks,
-                                                    progress=False)  # fmt: skip
+    frames, label_maps, observations = record_video(
+        path, HueEmbedder(), masks=masks, progress=False
+    )
     assert len(frames) == len(label_maps) == len(observations) == 6
     for frame in read_video(path):
         assert frames[frame.index].dtype == np.uint8
@@ -42,16 +43,19 @@ def test_observations_are_of_the_frames_as_they_were(tmp_path):
 
 def test_it_stops_and_it_cleans(tmp_path):
     path, shapes, masks = make(tmp_path)
-    recording = record_video(path, HueEmbedder(), masks=masks, stop=2, min_area=10**4,
-                             progress=False)  # fmt: skip
+    recording = record_video(
+        path, HueEmbedder(), masks=masks, stop=2, min_area=10**4, progress=False
+    )
     assert len(recording.frames) == 2
     assert not any(len(o.every) for o in recording.observations)
 
 
 def test_labels_of_any_size(tmp_path):
     path, shapes, masks = make(tmp_path)
-    large = {t: FrameMasks(t, np.where(found.masks > 0, found.masks.astype(np.int64) << 16, 0))
-             for t, found in masks.items()}  # fmt: skip
+    large = {
+        t: FrameMasks(t, np.where(found.masks > 0, found.masks.astype(np.int64) << 16, 0))
+        for t, found in masks.items()
+    }
     recording = record_video(path, HueEmbedder(), masks=large, progress=False)
     for t in (0, 5):
         assert np.array_equal(recording.label_maps[t] > 0, shapes.label_map(t) > 0)

@@ -212,9 +212,7 @@ def test_frames_without_their_masks_are_refused(n_frames, n_maps, n_seen):
     observations = None if n_seen is None else [None] * n_seen
     frames = [video[t] for t in range(n_frames)]
     with pytest.raises(ValueError, match=f"got {n_frames}, {n_maps} and"):
-        tracker_widget(
-            frames, video.label_maps[:n_maps], HueEmbedder(), observations=observations
-        )
+        tracker_widget(frames, video.label_maps[:n_maps], HueEmbedder(), observations=observations)
 
 
 def test_a_sequence_of_a_data_set_is_read_on_demand(make_davis):

@@ -24,9 +24,12 @@ def test_tensorboards_own_parser_reads_the_export_back(crops, tmp_path):
     identities = np.array([f"pond/{i % 3}" for i in range(7)])
     frames = np.arange(7) * 20
     path = export_projector(
-        tmp_path / "log", {"before": before, "after": after}, crops,
-        identity=identities, frame=frames,
-    )  # fmt: skip
+        tmp_path / "log",
+        {"before": before, "after": after},
+        crops,
+        identity=identities,
+        frame=frames,
+    )
 
     config = read_config(path)
     assert [e.tensor_name for e in config.embeddings] == ["before", "after"]
@@ -65,7 +68,7 @@ def test_names_cannot_break_the_table(crops, tmp_path):
 @pytest.mark.parametrize(
     ("n", "side", "limit", "expected"),
     [(1, 8, 64, 8), (5, 8, 64, 24), (64, 8, 64, 64), (65, 8, 64, 63), (900, 64, 8192, 1920)],
-)  # fmt: skip
+)
 def test_sprites_stay_within_the_limit(n, side, limit, expected):
     sprite = make_sprite(np.full((n, side, side, 4), 9, np.uint8), limit)
     assert sprite.shape == (expected, expected, 4)

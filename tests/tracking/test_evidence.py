@@ -73,9 +73,7 @@ def test_covered_share_against_counted_pixels(seed, n):
     grids = np.zeros((n, 20, 20), int)
     for grid, (left, top, right, bottom) in zip(grids, boxes):
         grid[top:bottom, left:right] = 1
-    expected = [
-        min(((grids.sum(0) - grid) * grid).sum() / grid.sum(), 1) for grid in grids
-    ]
+    expected = [min(((grids.sum(0) - grid) * grid).sum() / grid.sum(), 1) for grid in grids]
     np.testing.assert_allclose(covered_share(boxes), expected)
 
 

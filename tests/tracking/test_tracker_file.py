@@ -92,13 +92,19 @@ def test_a_gallery_file_that_is_missing_or_another_is_an_error(tmp_path):
         InstanceID.load(tmp_path / "a", ColourEmbedder())
 
 
-@pytest.mark.parametrize("change, message", [
-    ({"gallery": "../elsewhere/gallery-1.bin"}, "no gallery is named '../elsewhere/gallery-1.bin'"),
-    ({"gallery": 3}, "makes no sense"),
-    ({"settings": {"colour": "red"}}, "makes no sense"),
-    ({"parts": {}}, "makes no sense"),
-    ({"abstain": [1]}, "not enough values"),
-])
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (
+            {"gallery": "../elsewhere/gallery-1.bin"},
+            "no gallery is named '../elsewhere/gallery-1.bin'",
+        ),
+        ({"gallery": 3}, "makes no sense"),
+        ({"settings": {"colour": "red"}}, "makes no sense"),
+        ({"parts": {}}, "makes no sense"),
+        ({"abstain": [1]}, "not enough values"),
+    ],
+)
 def test_a_whole_file_with_strange_content_is_an_error(tmp_path, change, message):
     InstanceID(ColourEmbedder()).save(tmp_path)
     path = tmp_path / "tracker.json"

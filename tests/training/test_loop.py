@@ -12,9 +12,19 @@ from instanceid_utils.training.loop import Recipe, SegmentSet, train
 from instanceid_utils.training.threshold_loss import SHARPNESS, threshold_loss
 
 TINY = Recipe(
-    epochs=4, batches_per_epoch=12, n_identities=4, n_instances=3, crop_size=16, dim=8,
-    widths=(8, 8, 16), n_bins=8, averaging=0.8, seed=1, augmentation=False, learning_rate=5e-3,
-)  # fmt: skip
+    epochs=4,
+    batches_per_epoch=12,
+    n_identities=4,
+    n_instances=3,
+    crop_size=16,
+    dim=8,
+    widths=(8, 8, 16),
+    n_bins=8,
+    averaging=0.8,
+    seed=1,
+    augmentation=False,
+    learning_rate=5e-3,
+)
 
 
 def toy_set(first, n_identities, n_views=6, seed=0):

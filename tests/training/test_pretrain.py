@@ -12,9 +12,17 @@ from instanceid_utils.training.loop import Recipe
 
 TABLE = Path(__file__).parents[2] / "benchmarks" / "ablations.csv"
 TINY = Recipe(
-    n_identities=6, n_instances=2, run=2, epochs=1, batches_per_epoch=3, crop_size=64, dim=8,
-    widths=(4, 8, 8), n_bins=8, threshold_weight=1.0,
-)  # fmt: skip
+    n_identities=6,
+    n_instances=2,
+    run=2,
+    epochs=1,
+    batches_per_epoch=3,
+    crop_size=64,
+    dim=8,
+    widths=(4, 8, 8),
+    n_bins=8,
+    threshold_weight=1.0,
+)
 
 
 @pytest.fixture(scope="module")

@@ -11,10 +11,20 @@ import pytest
 from instanceid_utils.video.overlay import GREY, PALETTE, Overlay, draw_ids, id_colour
 
 # Machado, Oliveira and Fernandes 2009, severity 1, on linear RGB.
-PROTANOPIA = np.array([[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216],
-                       [-0.003882, -0.048116, 1.051998]])
-DEUTERANOPIA = np.array([[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413],
-                         [-0.011820, 0.042940, 0.968881]])
+PROTANOPIA = np.array(
+    [
+        [0.152286, 1.052583, -0.204868],
+        [0.114503, 0.786281, 0.099216],
+        [-0.003882, -0.048116, 1.051998],
+    ]
+)
+DEUTERANOPIA = np.array(
+    [
+        [0.367322, 0.860646, -0.227968],
+        [0.280085, 0.672501, 0.047413],
+        [-0.011820, 0.042940, 0.968881],
+    ]
+)
 
 
 def smallest_lab_distance(colours, vision):
@@ -131,8 +141,10 @@ def test_no_tail_across_a_gap():
     assert covered[22:28].all() and covered[152:158].all() and not covered[40:140].any()
 
 
-@pytest.mark.parametrize(("ids", "message"), [([1], r"one per segment, \(2,\), got \(1,\)"),
-                                              ([1.0, 2.0], "integers, got float64")])
+@pytest.mark.parametrize(
+    ("ids", "message"),
+    [([1], r"one per segment, \(2,\), got \(1,\)"), ([1.0, 2.0], "integers, got float64")],
+)
 def test_wrong_ids_are_refused(ids, message):
     with pytest.raises(ValueError, match=message):
         draw_ids(np.zeros((100, 120, 3), np.uint8), two_squares(), ids)

@@ -115,8 +115,9 @@ def test_start_and_stop_count_frames(clip):
         read_video(clip, start=4, stop=2)
 
 
-@pytest.mark.parametrize(("suffix", "codec"), [("avi", "mpeg4"), ("mov", "mpeg4"),
-                                               ("webm", "libvpx"), ("mkv", "mpeg4")])
+@pytest.mark.parametrize(
+    ("suffix", "codec"), [("avi", "mpeg4"), ("mov", "mpeg4"), ("webm", "libvpx"), ("mkv", "mpeg4")]
+)
 def test_other_containers(tmp_path, suffix, codec):
     if codec not in av.codecs_available:
         pytest.skip(f"this PyAV has no {codec}")
@@ -181,8 +182,11 @@ class Camera:
         return True
 
     def get(self, which):
-        return {cv2.CAP_PROP_FPS: 15.0, cv2.CAP_PROP_FRAME_WIDTH: 64.0,
-                cv2.CAP_PROP_FRAME_HEIGHT: 48.0}[which]
+        return {
+            cv2.CAP_PROP_FPS: 15.0,
+            cv2.CAP_PROP_FRAME_WIDTH: 64.0,
+            cv2.CAP_PROP_FRAME_HEIGHT: 48.0,
+        }[which]
 
     def read(self):
         return (True, self.frames.pop(0)) if self.frames else (False, None)
@@ -238,8 +242,9 @@ def test_a_killed_writer_leaves_a_part_that_plays(tmp_path):
         "for i in range(90): writer.write(np.full((48, 64, 3), i, np.uint8))\n"
         "print('ready', flush=True); time.sleep(60)\n"
     )
-    process = subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "v.mp4")],
-                               stdout=subprocess.PIPE)
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path / "v.mp4")], stdout=subprocess.PIPE
+    )
     assert process.stdout.readline().strip() == b"ready"
     process.send_signal(signal.SIGKILL)
     process.wait()
@@ -318,8 +323,9 @@ def test_a_file_of_sound_only_is_no_video(tmp_path):
     path = tmp_path / "sound.wav"
     with av.open(str(path), "w") as container:
         stream = container.add_stream("pcm_s16le", rate=8000)
-        sound = av.AudioFrame.from_ndarray(np.zeros((1, 800), np.int16), format="s16",
-                                           layout="mono")
+        sound = av.AudioFrame.from_ndarray(
+            np.zeros((1, 800), np.int16), format="s16", layout="mono"
+        )
         sound.sample_rate, sound.time_base = 8000, Fraction(1, 8000)
         container.mux(stream.encode(sound))
         container.mux(stream.encode(None))

@@ -148,8 +148,9 @@ def test_touching_blobs_are_parted_at_their_neck():
     assert left == pytest.approx(30, abs=2) and right == pytest.approx(52, abs=2)
 
 
-@pytest.mark.parametrize("blob", [dumbbell(8), np.ones((20, 60), bool), np.ones((1, 1), bool),
-                                  np.eye(5, dtype=bool)])
+@pytest.mark.parametrize(
+    "blob", [dumbbell(8), np.ones((20, 60), bool), np.ones((1, 1), bool), np.eye(5, dtype=bool)]
+)
 def test_blobs_without_a_neck_stay_whole(blob):
     parts = part_blob(blob, 0.3)
     assert len(parts) == 1 and np.array_equal(parts[0], blob)
@@ -159,9 +160,18 @@ def test_parting_can_be_switched_off():
     assert len(part_blob(dumbbell(22), 1)) == 1
 
 
-@pytest.mark.parametrize("options", [{"method": "gmm"}, {"memory": 0}, {"sensitivity": 0},
-                                     {"min_area": 1}, {"split": 0}, {"persist": 0},
-                                     {"warm_up": -1}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"method": "gmm"},
+        {"memory": 0},
+        {"sensitivity": 0},
+        {"min_area": 1},
+        {"split": 0},
+        {"persist": 0},
+        {"warm_up": -1},
+    ],
+)
 def test_wrong_options_are_refused(options):
     with pytest.raises(ValueError, match="expected"):
         BackgroundSegmenter(**options)
@@ -209,8 +219,13 @@ class Model:
         assert 0 <= image.min() and image.max() == pytest.approx(1.0)
         masks = np.zeros((3, 1, 20, 30), np.float32)
         masks[0, 0, :9, :9], masks[1, 0, 10:, 10:], masks[2, 0, :5, 20:] = 0.9, 0.8, 0.4
-        return [{"masks": masks.view(Tensor), "labels": np.array([1, 3, 1]).view(Tensor),
-                 "scores": np.array([0.9, 0.8, 0.7], np.float32).view(Tensor)}]
+        return [
+            {
+                "masks": masks.view(Tensor),
+                "labels": np.array([1, 3, 1]).view(Tensor),
+                "scores": np.array([0.9, 0.8, 0.7], np.float32).view(Tensor),
+            }
+        ]
 
 
 def test_torchvision_adapter(monkeypatch):

@@ -36,8 +36,10 @@ def _audit_rows(index):
     _must(np.array_equal(np.sort(np.array(index.free, np.int64)), free), "free rows are misnoted")
     _must((owners[live] > 0) & (owners[live] <= MAX_ID), "a row has an owner that is no ID")
     _must((keys[live] & ROW_MASK) == live, "a key does not name its row")
-    _must((keys[live] >> ROW_BITS > 0) & (keys[live] >> ROW_BITS < index.serial),
-          "a key is not older than the next one")
+    _must(
+        (keys[live] >> ROW_BITS > 0) & (keys[live] >> ROW_BITS < index.serial),
+        "a key is not older than the next one",
+    )
     for first, part in index.vectors.parts(n):
         here = owners[first : first + len(part)] != FREE
         lengths = np.sqrt(np.einsum("nd,nd->n", part, part))
@@ -72,12 +74,16 @@ def _audit_table(table, index):
 def _audit_policy(core):
     rows = core.table.rows[: core.table.n_slots]
     rows = rows[core.table.ids[: len(rows)] > 0]
-    _must((rows[:, MEAN] >= 0) == (core.policy != "exemplars"),
-          f'moving averages do not go with policy "{core.policy}"')
+    _must(
+        (rows[:, MEAN] >= 0) == (core.policy != "exemplars"),
+        f'moving averages do not go with policy "{core.policy}"',
+    )
     averaged = core.table.n_averaged[: core.table.n_slots][core.table.ids[: core.table.n_slots] > 0]
     _must(averaged >= (core.policy != "exemplars"), "a moving average is of nothing")
-    _must((rows[:, 1:] >= 0).any(axis=1) == (core.policy != "mean"),
-          f'exemplars do not go with policy "{core.policy}"')
+    _must(
+        (rows[:, 1:] >= 0).any(axis=1) == (core.policy != "mean"),
+        f'exemplars do not go with policy "{core.policy}"',
+    )
 
 
 def _audit_cells(cells, index, complete):
@@ -87,8 +93,10 @@ def _audit_cells(cells, index, complete):
     _must(index.keys[rows] == keys, "a cell holds a key that is gone")
     _must(index.owners[rows] != FREE, "a cell holds a free row")
     _must(len(np.unique(rows)) == len(rows), "cells hold a row twice")
-    _must(cells.cell_of_row[rows] == np.repeat(np.arange(len(sizes)), sizes),
-          "a row is in another cell than is noted")
+    _must(
+        cells.cell_of_row[rows] == np.repeat(np.arange(len(sizes)), sizes),
+        "a row is in another cell than is noted",
+    )
     _must(np.count_nonzero(cells.cell_of_row >= 0) == len(rows), "a row is noted, but in no cell")
     _must(not complete or len(rows) == index.n_live, "a vector is in no cell")
     first = 0

@@ -123,8 +123,10 @@ class GalleryCore:
     def nearest_ids(self, queries, k):
         """Return IDs (Q, k) and squared distances (Q, k) as `Gallery.search` has them."""
         if len(queries) > _QUERIES:
-            parts = [self.nearest_ids(queries[first : first + _QUERIES], k)
-                     for first in range(0, len(queries), _QUERIES)]
+            parts = [
+                self.nearest_ids(queries[first : first + _QUERIES], k)
+                for first in range(0, len(queries), _QUERIES)
+            ]
             return tuple(map(np.concatenate, zip(*parts)))
         if not (len(queries) and self.index.n_live):
             shape = len(queries), k

@@ -170,6 +170,7 @@ def _array(arrays, name, dtype, shape):
     array = arrays[name]
     fits = array.ndim == len(shape) and all(n in (None, m) for n, m in zip(shape, array.shape))
     if array.dtype != dtype or not fits:
-        raise ValueError(f"array {name!r} is {array.dtype} {array.shape}, expected "
-                         f"{np.dtype(dtype)} {shape}")
+        raise ValueError(
+            f"array {name!r} is {array.dtype} {array.shape}, expected {np.dtype(dtype)} {shape}"
+        )
     return array

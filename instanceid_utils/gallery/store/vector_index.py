@@ -140,8 +140,7 @@ class VectorIndex:
         keys[new] = self._new_keys(new)
         owners[new] = self.owners[old]
         self._journal.set(
-            self, vectors=vectors, keys=keys.copy(), owners=owners.copy(), free=[],
-            n_rows=len(old),
+            self, vectors=vectors, keys=keys.copy(), owners=owners.copy(), free=[], n_rows=len(old)
         )
         return moved
 
