@@ -332,7 +332,7 @@ video_tracking.track_video(sys.argv[2], sys.argv[3], embedder=HueEmbedder(), mas
 def test_killed_and_gone_on_with_is_as_if_never_stopped(clip, tmp_path, frame):
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     track(clip[0], whole, clip[1], checkpoint_every=4)
-    here = Path(__file__).parent
+    here = Path(__file__).parents[1]
     process = subprocess.run(
         [sys.executable, "-c", KILLED, here, clip[0], parts, clip[1], str(frame)],
         stdout=subprocess.DEVNULL,
