@@ -15,6 +15,8 @@ from pathlib import Path
 
 from tqdm.auto import tqdm
 
+from instanceid_utils.atomic_files import write_atomically
+
 PROJECT = Path(__file__).resolve().parents[1]
 
 #: What a finished run shows its reader: a title, and the file under the output folder.
@@ -125,9 +127,7 @@ def regenerate(notebooks) -> None:
             raise RuntimeError(f"{error}\n{path.name} failed, and stays as it was") from error
         for note in strip_volatile(notebook):
             _logger.warning("%s: %s", path.name, note)
-        partial = path.with_suffix(".partial")
-        nbformat.write(notebook, partial)
-        os.replace(partial, path)
+        write_atomically(path, nbformat.writes(notebook) + "\n")
 
 
 def strip_volatile(notebook) -> list[str]:

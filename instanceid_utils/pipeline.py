@@ -11,9 +11,9 @@ import logging
 import shutil
 from pathlib import Path
 
+from instanceid_utils.atomic_files import write_atomically
 from instanceid_utils.data.davis import DavisDataset
 from instanceid_utils.data.extraction import extract
-from instanceid_utils.embedding.weights import write_atomically
 from instanceid_utils.mnist.mnist_files import write_mnist
 from instanceid_utils.synthetic import clips
 from instanceid_utils.synthetic import dataset as generated
@@ -75,9 +75,9 @@ def make_once(folder, facts, make):
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     # Said before it is so: a folder left half made is known as ours, and made anew.
-    write_atomically(note, json.dumps({"complete": False, **facts}).encode())
+    write_atomically(note, json.dumps({"complete": False, **facts}))
     make(folder)
-    write_atomically(note, json.dumps({"complete": True, **facts}, indent=1).encode())
+    write_atomically(note, json.dumps({"complete": True, **facts}, indent=1))
     return folder
 
 

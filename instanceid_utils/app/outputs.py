@@ -26,8 +26,8 @@ import cv2
 import numpy as np
 
 from instanceid_utils.app.text_outputs import TEXTS, TrackTexts
+from instanceid_utils.atomic_files import write_atomically
 from instanceid_utils.data.davis import natural_key, write_label_map
-from instanceid_utils.embedding.weights import write_atomically
 from instanceid_utils.formats import FormatError, youtube_vis
 from instanceid_utils.formats.palette import id_map
 from instanceid_utils.pictures.contact_sheet import ContactSheet
@@ -143,7 +143,7 @@ class TrackOutputs:
         ]:
             path.unlink(missing_ok=True)
         # From here on the folder is known as ours, even if the process is killed.
-        write_atomically(self.out_dir / SUMMARY, json.dumps({"complete": False}).encode())
+        write_atomically(self.out_dir / SUMMARY, json.dumps({"complete": False}))
 
     def write(self, frame: TrackedFrame) -> None:
         """Write one frame, after those before it."""
@@ -231,7 +231,7 @@ class TrackOutputs:
             **facts,
             "files": {key: str(path.relative_to(self.out_dir)) for key, path in files.items()},
         }
-        write_atomically(self.out_dir / SUMMARY, json.dumps(summary, indent=1).encode())
+        write_atomically(self.out_dir / SUMMARY, json.dumps(summary, indent=1))
         return {**files, "summary": self.out_dir / SUMMARY}
 
     @property

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import zipfile
 from pathlib import Path
 
 import numpy as np
 
+from instanceid_utils.atomic_files import replacing, write_atomically
 from instanceid_utils.embedding.network import build_network
 
 _PACKAGE = Path(__file__).parents[1]
@@ -46,17 +46,6 @@ def file_sha256(path):
     return digest.hexdigest()
 
 
-def write_atomically(path, data: bytes):
-    """Replace a file as a whole: whoever reads it sees the old or the new content."""
-    path = Path(path)
-    beside = path.with_name(f".{path.name}.part")
-    with open(beside, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(beside, path)
-
-
 def save_weights(network, card_path, architecture, **facts):
     """Write a network's weights and their card.
 
@@ -82,15 +71,13 @@ def save_weights(network, card_path, architecture, **facts):
     arrays["architecture"] = _as_bytes(architecture)
     path = card_path.with_suffix(".npz")
     # Fixed times in the zip: the same weights are the same file.
-    beside = path.with_name(f".{path.name}.part")
-    with zipfile.ZipFile(beside, "w", zipfile.ZIP_DEFLATED) as archive:
+    with replacing(path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, array in arrays.items():
             with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w") as member:
                 np.lib.format.write_array(member, array, allow_pickle=False)
-    os.replace(beside, path)
     digest = file_sha256(path)
     card = {"sha256": digest, "architecture": architecture, **facts}
-    write_atomically(card_path, (json.dumps(card, indent=2) + "\n").encode())
+    write_atomically(card_path, json.dumps(card, indent=2) + "\n")
     return digest
 
 

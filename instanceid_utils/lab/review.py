@@ -9,10 +9,10 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
 from dataclasses import replace
 from pathlib import Path
 
+from instanceid_utils.atomic_files import write_atomically
 from instanceid_utils.evaluation.repeated_decisions import replay as track
 from instanceid_utils.pictures.explanations import first_sightings
 from instanceid_utils.tracking.relabelling import final_id
@@ -130,9 +130,9 @@ class Review:
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         self.tracker.save(folder / "tracker")
-        _replace(folder / "ids.csv", self._table())
+        write_atomically(folder / "ids.csv", self._table())
         notes = {"threshold": self.threshold, "names": self.names, "edits": self.edits}
-        _replace(folder / EDITS, json.dumps(notes, indent=1) + "\n")
+        write_atomically(folder / EDITS, json.dumps(notes, indent=1) + "\n")
 
     def load(self, folder):
         """Take threshold and edits over from a folder of `save`, for the same video.
@@ -206,9 +206,3 @@ class Review:
                 away = "" if d.distance is None else f"{d.distance:.4f}"
                 writer.writerow((t, d.label, i, self.names.get(i, ""), d.reason, away))
         return text.getvalue()
-
-
-def _replace(path, text):
-    beside = path.with_name(path.name + ".part")
-    beside.write_text(text, encoding="utf-8")
-    os.replace(beside, path)

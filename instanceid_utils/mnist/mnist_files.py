@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 from collections import namedtuple
 from pathlib import Path
 
@@ -27,6 +26,7 @@ import cv2
 import numpy as np
 from tqdm.auto import tqdm
 
+from instanceid_utils.atomic_files import write_atomically
 from instanceid_utils.data.davis import natural_key
 from instanceid_utils.data.image_files import read_rgba
 from instanceid_utils.data.manifest import SPLITS, read_manifest, split_by_identity
@@ -110,9 +110,7 @@ def write_mnist(
         stored = np.uint8 if len(names) <= 256 else np.int32
         _write_split(out_dir, split, items, stored, grey_size, colour_size, progress)
         counts[split] = len(items)
-    part = out_dir / f".{NAMES}.part"
-    part.write_text("".join(f"{name}\n" for name in names), encoding="utf-8")
-    os.replace(part, out_dir / NAMES)
+    write_atomically(out_dir / NAMES, "".join(f"{name}\n" for name in names))
     return counts
 
 

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 from pathlib import Path
 
+from instanceid_utils.atomic_files import write_atomically
 from instanceid_utils.gallery.gallery import Gallery
 from instanceid_utils.gallery.store.file import GalleryFileError
 
@@ -45,7 +45,7 @@ def save(tracker, folder):
         "parts": {part: getattr(tracker, part).state() for part in _PARTS},
     }
     head = {"format": FORMAT, "version": VERSION, "sha256": _sha256(state)}
-    _replace(folder / "tracker.json", json.dumps({**head, "state": state}))
+    write_atomically(folder / "tracker.json", json.dumps({**head, "state": state}))
     for path in old.values():
         path.unlink()
 
@@ -119,17 +119,3 @@ def _read(path):
 
 def _sha256(state):
     return hashlib.sha256(json.dumps(state, sort_keys=True).encode()).hexdigest()
-
-
-def _replace(path, text):
-    beside = path.with_suffix(".tmp")
-    with open(beside, "w", encoding="utf-8") as stream:
-        stream.write(text)
-        stream.flush()
-        os.fsync(stream.fileno())
-    os.replace(beside, path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

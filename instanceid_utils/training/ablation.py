@@ -15,9 +15,9 @@ from pathlib import Path
 import numpy as np
 from tqdm.auto import tqdm
 
+from instanceid_utils.atomic_files import write_atomically
 from instanceid_utils.data.davis import DavisDataset
 from instanceid_utils.data.segment_sets import SegmentSet, collect
-from instanceid_utils.embedding.weights import write_atomically
 from instanceid_utils.evaluation.retrieval import evaluate_retrieval
 from instanceid_utils.training.loop import Recipe, embed_with, train
 from instanceid_utils.training.pretrain import VALIDATION_SEED, population
@@ -101,7 +101,7 @@ def write_table(path, rows, command):
     """Write the table as CSV under a comment with the command that makes it."""
     lines = [f"# {command}", ",".join(rows[0])]
     lines += [",".join(str(value).replace(",", " /") for value in row.values()) for row in rows]
-    write_atomically(path, ("\n".join(lines) + "\n").encode())
+    write_atomically(path, "\n".join(lines) + "\n")
 
 
 def read_table(path):

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 from tqdm.auto import tqdm
 
+from instanceid_utils.atomic_files import write_atomically
 from instanceid_utils.data.segment_sets import SegmentSet
 from instanceid_utils.embedding.network import WIDTHS, build_network
 from instanceid_utils.embedding.tensorflow import tf
-from instanceid_utils.embedding.weights import write_atomically
 from instanceid_utils.evaluation.retrieval import evaluate_retrieval
 from instanceid_utils.training.augmentation import augment
 from instanceid_utils.training.losses import fraction_active, get_loss
@@ -305,7 +305,7 @@ def _keep(checkpoint, run_dir, recipe, history):
     """Write a checkpoint, then name it in the state file: a stop in between loses one epoch."""
     prefix = checkpoint.write(str(run_dir / f"checkpoint-{len(history) % 2}"))
     state = {"checkpoint": Path(prefix).name, "recipe": _recipe_dict(recipe), "history": history}
-    write_atomically(run_dir / "history.json", (json.dumps(state, indent=1) + "\n").encode())
+    write_atomically(run_dir / "history.json", json.dumps(state, indent=1) + "\n")
 
 
 def _restore(checkpoint, run_dir, recipe):

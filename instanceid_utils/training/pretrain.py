@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import argparse
 import logging
-import os
 from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 
+from instanceid_utils.atomic_files import replacing
 from instanceid_utils.data.davis import DavisDataset
 from instanceid_utils.data.segment_sets import SegmentSet, collect
 from instanceid_utils.embedding.descriptors import hsv_histogram, raw_pixels
@@ -69,9 +69,8 @@ def population(
                 progress=progress,
                 keep_background=keep_background,
             )
-            beside = path.with_suffix(".part.npz")
-            np.savez(beside, crops=crops, clips=clips)
-            os.replace(beside, path)
+            with replacing(path) as file:
+                np.savez(file, crops=crops, clips=clips)
         with np.load(path, allow_pickle=False) as block:
             parts.append((block["crops"], block["clips"]))
     crops = np.concatenate([c for c, _ in parts])

@@ -1,7 +1,7 @@
 """Video: frames in, pictures with IDs out.
 
 In go files, folders of images, streams and cameras, as `VideoFrame` one by one; out go video
-files, animations and frames with masks, IDs and tails drawn on them. A segmenter finds what
+files, and frames with masks, IDs and tails drawn on them. A segmenter finds what
 moves where a video has no masks.
 """
 
@@ -13,7 +13,6 @@ __getattr__, __dir__, __all__ = lazy_names(
         "reader": ("VideoFrame", "VideoInfo", "image_files", "read_video", "video_info"),
         "writer": ("VideoError", "VideoWriter"),
         "overlay": ("Overlay", "draw_ids", "id_colour"),
-        "gif": ("write_gif",),
         "segmenters": ("BackgroundSegmenter", "Segmenter", "TorchvisionSegmenter"),
     },
 )

@@ -19,7 +19,6 @@ import numpy as np
 from instanceid_utils.data.davis import natural_key
 from instanceid_utils.data.image_files import read_image
 from instanceid_utils.video.container import open_container, read_container
-from instanceid_utils.video.gif import write_gif
 from instanceid_utils.video.writer import VideoError, VideoWriter
 
 __all__ = [
@@ -30,7 +29,6 @@ __all__ = [
     "image_files",
     "read_video",
     "video_info",
-    "write_gif",
 ]
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"})

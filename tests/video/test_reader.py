@@ -23,7 +23,6 @@ from instanceid_utils.video.reader import (
     image_files,
     read_video,
     video_info,
-    write_gif,
 )
 
 
@@ -346,12 +345,3 @@ def test_a_truncated_file_gives_the_frames_that_are_there(tmp_path, caplog):
     path.write_bytes(data)
     assert len(list(read_video(path))) == len(list(read_video(path, stop=20))) == 20
     assert len(list(read_video(path, stop=5))) == 5 and not caplog.records
-
-
-def test_gif(tmp_path):
-    write_gif(tmp_path / "v.gif", [corner_picture(), grey(100)], fps=10, width=32)
-    frames = list(read_video(tmp_path / "v.gif"))
-    assert len(frames) == 2 and frames[0].image.shape == (24, 32, 3)
-    assert np.abs(frames[1].image.astype(int) - 100).max() <= 2
-    with pytest.raises(ValueError, match="at least one frame"):
-        write_gif(tmp_path / "w.gif", [])

@@ -8,17 +8,16 @@ and no memory is claimed for more than the file holds.
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import hashlib
 import json
 import math
 import os
 import stat
 import struct
-from pathlib import Path
 
 import numpy as np
+
+from instanceid_utils.atomic_files import replacing
 
 MAGIC = b"\x89IIDGAL\n"
 VERSION = 1
@@ -35,7 +34,6 @@ def write_arrays(path, notes, arrays):
     """Write notes and arrays to a file, replacing what was there in one step.
 
     At any instant, also when the process is killed, the path holds the old file or the new one.
-    A partial file, ``.<name>.partial``, may then stay beside it; the next save uses it up.
 
     Parameters
     ----------
@@ -57,13 +55,16 @@ def write_arrays(path, notes, arrays):
     header = json.dumps({"notes": notes, "arrays": entries}, allow_nan=False).encode()
     if len(header) > _MAX_HEADER:
         raise GalleryFileError(f"{path}: the header would take {len(header)} bytes")
-    with _replacing(path) as file:
-        digest = hashlib.sha256(header).digest()
-        file.write(_START.pack(MAGIC, VERSION, len(header), digest))
-        file.write(header)
-        for part in parts.values():
-            for array in part:
-                file.write(np.ascontiguousarray(array))
+    digest = hashlib.sha256(header).digest()
+    try:
+        with replacing(path) as file:
+            file.write(_START.pack(MAGIC, VERSION, len(header), digest))
+            file.write(header)
+            for part in parts.values():
+                for array in part:
+                    file.write(np.ascontiguousarray(array))
+    except BlockingIOError as error:
+        raise GalleryFileError(f"{path}: {error.strerror}") from error
 
 
 def read_arrays(path):
@@ -144,42 +145,3 @@ def _n_bytes(entry):
     if not 1 <= len(shape) <= 2 or not all(type(n) is int and 0 <= n < 2**48 for n in shape):
         raise ValueError(f"array {entry['name']!r} of shape {shape}")
     return math.prod(shape) * int(entry["dtype"][2:])
-
-
-@contextlib.contextmanager
-def _replacing(path):
-    """Open a file beside `path`, that takes its place once it is written and on the disk."""
-    target = Path(os.path.realpath(path))
-    partial = target.with_name(f".{target.name}.partial")
-    with open(os.open(partial, os.O_RDWR | os.O_CREAT, 0o666), "wb") as file:
-        _claim(file, partial, path)
-        try:
-            file.truncate(0)
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-            os.replace(partial, target)
-        except BaseException:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(partial)
-            raise
-    _sync_folder(target.parent)
-
-
-def _claim(file, partial, path):
-    """Be the only one to write, and make sure that the file was not renamed just before."""
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        mine = os.path.samestat(os.fstat(file.fileno()), os.stat(partial))
-    except (BlockingIOError, FileNotFoundError):
-        mine = False
-    if not mine:
-        raise GalleryFileError(f"{path}: somebody else is saving to it right now")
-
-
-def _sync_folder(folder):
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
