@@ -6,15 +6,18 @@ file that was cut short is an error instead of a half-grey picture.
 
 from __future__ import annotations
 
+import io
 import struct
+import zlib
 
 import cv2
 import numpy as np
-
-from instanceid_utils.data import png
+from PIL import Image
 
 MAX_PIXELS = 2**26  # 8192 x 8192; a larger header is refused before memory is claimed
 
+_PNG, _PNG_END = b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"
+_RGB, _PALETTE = 2, 3  # colour types of PNG; RGB is a bit of all but grey
 _JPEG, _JPEG_SCAN, _JPEG_END = b"\xff\xd8", b"\xff\xda", b"\xff\xd9"
 
 
@@ -73,13 +76,10 @@ def write_rgba(path, image):
     path : path-like
     image : ndarray of shape (H, W, 4), uint8
     """
-    rows = np.ascontiguousarray(image).reshape(len(image), -1)
-    filtered = np.empty((rows.shape[0], rows.shape[1] + 1), np.uint8)
-    filtered[:, 0] = 1  # filter "sub": each byte minus the one a pixel before
-    filtered[:, 1:5] = rows[:, :4]
-    np.subtract(rows[:, 4:], rows[:, :-4], out=filtered[:, 5:])
+    runs = (cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE)
+    data = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGBA2BGRA), runs)[1]
     with open(path, "wb") as file:
-        file.write(png.encode(filtered, image.shape[1], 8, png.RGBA))
+        file.write(data)
 
 
 def read_label_map(path, colour="auto"):
@@ -111,13 +111,13 @@ def read_label_map(path, colour="auto"):
     if colour not in ("auto", "palette", "rgb"):
         raise ValueError(f'colour: expected "auto", "palette" or "rgb", got {colour!r}')
     data = _checked_bytes(path)
-    if not data.startswith(png.SIGNATURE):
+    if not data.startswith(_PNG):
         raise ValueError(f"{path}: expected a PNG label map, got JPEG, which changes the labels")
     depth, colour_type = data[24], data[25]
-    if colour_type == png.PALETTE:
-        data, colour_type = png.without_palette(data), png.GREY
+    if colour_type == _PALETTE:
+        return _decode_indices(path, data)  # OpenCV would give their colours
     image = _decode(path, data, cv2.IMREAD_UNCHANGED)
-    if colour_type & png.RGB:
+    if colour_type & _RGB:
         if depth != 8:
             raise ValueError(f"{path}: expected 8 bits per channel in a colour PNG, got {depth}")
         return _labels_from_bgr(path, image, colour)
@@ -148,14 +148,11 @@ def write_label_map(path, label_map):
     low, high = label_map.min(), label_map.max()
     if low < 0 or high > 65535:
         raise ValueError(f"label_map: expected labels in [0, 65535], got {low} to {high}")
-    depth, colour_type, palette = 16, png.GREY, b""
+    picture = Image.fromarray(label_map.astype(np.uint8 if high < 256 else np.uint16))
     if high < 256:
-        depth, colour_type, palette = 8, png.PALETTE, davis_palette().tobytes()
-    height, width = label_map.shape
-    rows = np.zeros((height, 1 + width * depth // 8), np.uint8)  # first byte: filter "none"
-    rows[:, 1:] = label_map.astype(f">u{depth // 8}").view(np.uint8).reshape(height, -1)
-    with open(path, "wb") as file:
-        file.write(png.encode(rows, width, depth, colour_type, palette))
+        picture.putpalette(davis_palette().tobytes())
+    # Label maps are runs: coding only those is fastest, and not larger.
+    picture.save(path, format="PNG", compress_level=1, compress_type=zlib.Z_RLE)
 
 
 def davis_palette():
@@ -180,9 +177,9 @@ def davis_palette():
 def _checked_bytes(path):
     with open(path, "rb") as file:
         data = file.read()
-    if data.startswith(png.SIGNATURE) and data[12:16] == b"IHDR" and len(data) >= 33:
+    if data.startswith(_PNG) and data[12:16] == b"IHDR" and len(data) >= 33:
         width, height = struct.unpack(">II", data[16:24])
-        whole = png.END in data
+        whole = _PNG_END in data
     elif data.startswith(_JPEG):
         width, height = _jpeg_size(data)
         end = data.rfind(_JPEG_END)  # a thumbnail has one, too, but a scan comes after that
@@ -219,6 +216,14 @@ def _decode(path, data, flags):
     if image is None:
         raise ValueError(f"{path}: cannot be decoded, the file is damaged")
     return image
+
+
+def _decode_indices(path, data):
+    try:
+        with Image.open(io.BytesIO(data), formats=["PNG"]) as picture:
+            return np.array(picture)
+    except Exception as error:  # Pillow raises many kinds for a damaged file
+        raise ValueError(f"{path}: cannot be decoded, the file is damaged ({error})") from error
 
 
 def _codes(rgba):
