@@ -96,7 +96,8 @@ def train(args):
     from instanceid_utils.data.segment_sets import from_manifest
     from instanceid_utils.embedding.weights import calibration_path, save_weights
     from instanceid_utils.evaluation.calibration import calibrate
-    from instanceid_utils.training.loop import embed_with, profile, train
+    from instanceid_utils.training.loop import embed_with, train
+    from instanceid_utils.training.recipe import profile
 
     changes = {"loss": args.loss, "seed": args.seed}
     if args.epochs is not None:
@@ -179,7 +180,7 @@ def _embedder(args):
 
 def _threshold(args, embedder):
     if args.calibration:
-        from instanceid_utils.evaluation.calibration import Calibration
+        from instanceid_utils.embedding.calibration_record import Calibration
 
         return Calibration.from_json(args.calibration).require_weights(embedder.weights_sha256)
     if args.threshold is None and embedder.threshold is None:
@@ -199,7 +200,7 @@ def _retrieval_table(args, embedder, dataset):
     import pandas as pd
 
     from instanceid_utils.data.segment_sets import collect
-    from instanceid_utils.training.pretrain import report_table
+    from instanceid_utils.evaluation.retrieval import evaluate_beside_baselines
 
     data = collect(
         dataset,
@@ -208,7 +209,7 @@ def _retrieval_table(args, embedder, dataset):
         margin=embedder.margin,
         progress=not args.quiet,
     )
-    reports = report_table(embedder.embed_crops, {"data": data})
+    reports = evaluate_beside_baselines(embedder.embed_crops, {"data": data})
     rows = [
         {"embedding": name.split(": ")[1], **_numbers(report)} for name, report in reports.items()
     ]
@@ -224,13 +225,13 @@ def _tracking_table(args, embedder, dataset):
 
     from instanceid_utils.evaluation.identity import IdentityScorer
     from instanceid_utils.evaluation.iou_tracker import IouTracker
-    from instanceid_utils.evaluation.regimes import REGIMES, score
+    from instanceid_utils.evaluation.regimes import REGIMES, score_regime
     from instanceid_utils.tracking.tracker import InstanceID
 
     rows = []
     for regime, videos in REGIMES.items():
         for name, make in (("InstanceID", lambda: InstanceID(embedder)), ("IoU", IouTracker)):
-            scorer = score(make, videos(dataset, sequences=args.sequences), IdentityScorer())
+            scorer = score_regime(make, videos(dataset, sequences=args.sequences), IdentityScorer())
             rows.append({"regime": regime, "tracker": name, **scorer.scores()})
     return pd.DataFrame(rows).round(3)
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
-from instanceid_utils.data.davis import write_label_map
+from instanceid_utils.data.image_files import write_label_map
 
 settings.register_profile("instanceid", deadline=None)  # shared machines stall now and then
 settings.load_profile("instanceid")

@@ -5,7 +5,8 @@ import pytest
 
 from instanceid_utils import pipeline
 from instanceid_utils.data.image_files import write_rgba
-from instanceid_utils.video.reader import VideoWriter, image_files, read_video, video_info
+from instanceid_utils.video.reader import image_files, read_video, video_info
+from instanceid_utils.video.writer import VideoWriter
 
 
 def maker(text, calls):

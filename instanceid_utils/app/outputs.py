@@ -17,6 +17,7 @@ What is written is valid whenever writing stops; ``summary.json`` says if it is 
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 from dataclasses import dataclass
@@ -25,14 +26,15 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from instanceid_utils.app.text_outputs import TEXTS, TrackTexts
 from instanceid_utils.atomic_files import write_atomically
-from instanceid_utils.data.davis import natural_key, write_label_map
-from instanceid_utils.formats import FormatError, youtube_vis
+from instanceid_utils.data.davis import natural_key
+from instanceid_utils.data.image_files import write_label_map
+from instanceid_utils.formats import FormatError, mot, mots, youtube_vis
 from instanceid_utils.formats.palette import id_map
 from instanceid_utils.pictures.contact_sheet import ContactSheet
-from instanceid_utils.pictures.timeline import Runs, plot_runs
+from instanceid_utils.pictures.timeline import IdRuns, plot_runs
 from instanceid_utils.segments.segments import Segments
+from instanceid_utils.tracking.decision import write_jsonl
 from instanceid_utils.video.overlay import Overlay
 from instanceid_utils.video.writer import VideoWriter
 
@@ -103,7 +105,7 @@ class TrackOutputs:
         self.outputs = {name for name in OUTPUTS if name in outputs}
         if "youtube-vis" in self.outputs:
             self.outputs.add("mots")  # it is made from it
-        self._overlay, self._sheet, self._runs = Overlay(tail=tail), ContactSheet(), Runs()
+        self._overlay, self._sheet, self._runs = Overlay(tail=tail), ContactSheet(), IdRuns()
         self._names, self._cuts, self._last_ids = [], [], ()
         self._prepare(state is not None)
         notes, arrays = state or ({}, None)
@@ -269,3 +271,53 @@ class TrackOutputs:
         figure.savefig(path, dpi=120)
         plt.close(figure)
         return path
+
+
+TEXTS = {"mot": "mot.txt", "mots": "mots.txt", "decisions": "decisions.jsonl"}
+
+
+class TrackTexts:
+    """Write those of `TEXTS` that are wanted.
+
+    Parameters
+    ----------
+    folder : path-like
+    keys : collection of str
+        Others than those of `TEXTS` are passed over.
+    offsets : dict of str to int, optional
+        What is there up to these bytes stays, from `offsets` of another object.
+    """
+
+    def __init__(self, folder, keys, offsets=None):
+        self.paths = {key: Path(folder) / name for key, name in TEXTS.items() if key in keys}
+        self._files = {}
+        for key, path in self.paths.items():
+            self._files[key] = open(path, "ab")
+            self._files[key].truncate((offsets or {}).get(key, 0))
+
+    def write(self, number, frame):
+        """Write the lines of an `app.TrackedFrame`, the ``number``-th from 0."""
+        segments, ids = frame.segments, frame.ids
+        if "mot" in self.paths:
+            self._write("mot", mot.format_lines(number, segments, ids, frame.scores))
+        if "mots" in self.paths:
+            self._write("mots", mots.format_lines(number, segments, ids, frame.classes))
+        if "decisions" in self.paths:
+            lines = io.StringIO()
+            write_jsonl(lines, frame.index, frame.decisions)
+            self._write("decisions", lines.getvalue())
+
+    def _write(self, key, text):
+        self._files[key].write(text.encode())
+
+    def offsets(self):
+        """Give the length of each file in bytes, all of which are written."""
+        for file in self._files.values():
+            file.flush()
+        return {key: file.tell() for key, file in self._files.items()}
+
+    def close(self):
+        """Close the files; return their paths."""
+        for file in self._files.values():
+            file.close()
+        return dict(self.paths)

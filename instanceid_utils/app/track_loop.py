@@ -19,8 +19,8 @@ import numpy as np
 
 from instanceid_utils.app.outputs import TrackedFrame
 from instanceid_utils.app.threads import Ahead, Behind
+from instanceid_utils.tracking.abstention import final_id
 from instanceid_utils.tracking.observation import observe_together
-from instanceid_utils.tracking.relabelling import final_id
 
 BLOCK = 4  # frames embedded together
 

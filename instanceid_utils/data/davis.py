@@ -16,22 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from instanceid_utils.data.image_files import (
-    davis_palette,
-    read_image,
-    read_label_map,
-    write_label_map,
-)
-
-__all__ = [
-    "DavisDataset",
-    "Frame",
-    "davis_palette",
-    "natural_key",
-    "read_image",
-    "read_label_map",
-    "write_label_map",
-]
+from instanceid_utils.data.image_files import read_image, read_label_map
 
 _IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
 

@@ -15,11 +15,9 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from instanceid_utils.data.image_files import write_rgba
-from instanceid_utils.data.manifest import COLUMNS, load_crops, read_manifest, split_by_identity
+from instanceid_utils.data.manifest import COLUMNS, split_by_identity
 from instanceid_utils.segments.crops import CROP_SIZE, MARGIN, cut_crops
 from instanceid_utils.segments.segments import find_segments
-
-__all__ = ["Extraction", "extract", "load_crops", "read_manifest", "split_by_identity"]
 
 logger = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from instanceid_utils.data.davis import read_image, read_label_map
+from instanceid_utils.data.image_files import read_image, read_label_map
 
 
 class LazySequence(Sequence):

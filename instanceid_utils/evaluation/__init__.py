@@ -9,25 +9,28 @@ from instanceid_utils.lazy_names import lazy_names
 __getattr__, __dir__, __all__ = lazy_names(
     __name__,
     {
-        "retrieval": (
-            "METRICS",
+        "pairs": (
             "MIN_GAP",
-            "Confusion",
-            "RetrievalReport",
-            "evaluate_retrieval",
-            "format_table",
-            "nearest_neighbours",
             "pair_distances",
             "pairwise_distances",
-            "positive_ranks",
             "roc_curve",
             "valid_pairs",
             "verification",
         ),
+        "retrieval": (
+            "METRICS",
+            "Confusion",
+            "RetrievalReport",
+            "evaluate_beside_baselines",
+            "evaluate_retrieval",
+            "format_table",
+            "nearest_neighbours",
+            "positive_ranks",
+        ),
         "identity": ("IdentityScorer", "mask_iou", "score_table"),
-        "regimes": ("REGIMES", "score"),
+        "regimes": ("REGIMES", "score_regime"),
         "iou_tracker": ("IouTracker",),
         "calibration": ("calibrate", "calibrate_dataset"),
-        "repeated_decisions": ("contest", "mistakes", "record", "replay", "sweep"),
+        "repeated_decisions": ("contest", "mistakes", "record", "replay", "score_updates", "sweep"),
     },
 )

@@ -16,7 +16,7 @@ from tqdm.auto import tqdm
 
 from instanceid_utils.evaluation.identity import IdentityScorer
 from instanceid_utils.segments.segments import find_segments
-from instanceid_utils.tracking.relabelling import final_id
+from instanceid_utils.tracking.abstention import final_id
 
 _LABELS = 1000  # identity = 1000 * number of the sequence (from 1) + label
 
@@ -92,7 +92,7 @@ REGIMES = {
 }
 
 
-def score(make_tracker, videos, scorer=None, total=None):
+def score_regime(make_tracker, videos, scorer=None, total=None):
     """Run a tracker over the videos of a regime.
 
     Parameters

@@ -10,8 +10,8 @@ from __future__ import annotations
 import pandas as pd
 
 from instanceid_utils.evaluation.identity import IdentityScorer, score_table
+from instanceid_utils.tracking.abstention import final_id
 from instanceid_utils.tracking.observation import observe
-from instanceid_utils.tracking.relabelling import final_id
 from instanceid_utils.tracking.tracker import InstanceID
 
 
@@ -58,7 +58,7 @@ def replay(tracker, observations):
     return updates
 
 
-def score(observations, updates, scorer=None):
+def score_updates(observations, updates, scorer=None):
     """Compare the IDs given with the labels of the masks, taken as true identities.
 
     Parameters
@@ -87,7 +87,7 @@ def mistakes(observations, updates):
     Parameters
     ----------
     observations, updates
-        As for `score`.
+        As for `score_updates`.
 
     Returns
     -------
@@ -130,7 +130,7 @@ def contest(observations, make_trackers):
     """
     return score_table(
         {
-            name: score(observations, replay(make(), observations))
+            name: score_updates(observations, replay(make(), observations))
             for name, make in make_trackers.items()
         }
     )

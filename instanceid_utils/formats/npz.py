@@ -77,16 +77,6 @@ def read_frame(file, number=0):
     return frame
 
 
-def write_frame(file, frame):
-    """Write the masks of one frame, compressed."""
-    values = {
-        name: np.asarray(getattr(frame, name))
-        for name in ("scores", "classes", "ids")
-        if getattr(frame, name) is not None
-    }
-    np.savez_compressed(file, masks=frame.masks, **values)
-
-
 def _read_array(archive, member, file):
     where = f"{file}: {member}"
     info = archive.getinfo(member)

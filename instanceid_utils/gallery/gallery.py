@@ -202,10 +202,6 @@ class Gallery:
         """
         return self._change(0, self._core.split, checks.check_ids([id], "id"), keys)
 
-    def shift_time(self, by):
-        """Add to every time, so that a gallery can go on with a video that counts from 0."""
-        self._change(0, self._core.shift_time, checks.check_time(by, "by"))
-
     def exemplars(self, id):
         """Return keys (n,) int64 and vectors (n, D) float32 of an ID's exemplars, oldest first.
 

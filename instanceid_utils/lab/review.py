@@ -15,7 +15,7 @@ from pathlib import Path
 from instanceid_utils.atomic_files import write_atomically
 from instanceid_utils.evaluation.repeated_decisions import replay as track
 from instanceid_utils.pictures.explanations import first_sightings
-from instanceid_utils.tracking.relabelling import final_id
+from instanceid_utils.tracking.abstention import final_id
 from instanceid_utils.tracking.tracker import InstanceID
 
 EDITS = "edits.json"

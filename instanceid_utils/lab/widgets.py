@@ -12,8 +12,7 @@ from html import escape
 import ipywidgets
 
 from instanceid_utils.evaluation.repeated_decisions import record
-from instanceid_utils.lab.click_layer import ClickLayer
-from instanceid_utils.lab.frame_view import FrameView
+from instanceid_utils.lab.frame_view import ClickLayer, FrameView
 from instanceid_utils.lab.review import Review
 
 

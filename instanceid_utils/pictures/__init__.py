@@ -33,6 +33,6 @@ __getattr__, __dir__, __all__ = lazy_names(
             "crop_of",
         ),
         "projector": ("export_projector",),
-        "comparison": ("compare", "owners", "plot_comparison", "sightings"),
+        "comparison": ("compare_runs", "owners", "plot_comparison", "sightings"),
     },
 )

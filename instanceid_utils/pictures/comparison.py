@@ -16,7 +16,7 @@ from instanceid_utils.pictures.timeline import id_runs, plot_runs
 MIN_IOU = 0.5
 
 
-def compare(runs, truth=None):
+def compare_runs(runs, truth=None):
     """Count the IDs of several runs, and with a truth their mistakes.
 
     Parameters
@@ -56,7 +56,7 @@ def sightings(path, truth=None):
     Parameters
     ----------
     path, truth
-        As in `compare`.
+        As in `compare_runs`.
 
     Returns
     -------
@@ -97,8 +97,8 @@ def plot_comparison(runs, truth=None, width=9.0):
     Parameters
     ----------
     runs, truth
-        As in `compare`. With a truth there is one row for each object and one for what is none;
-        without it, one for each ID.
+        As in `compare_runs`. With a truth there is one row for each object and one for what is
+        none; without it, one for each ID.
     width : float
         Inches.
 

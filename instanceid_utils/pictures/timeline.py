@@ -30,13 +30,13 @@ def id_runs(ids, rows=None):
     >>> id_runs([[1], [1], [2]], rows=[[7], [7], [7]])      # 7 lost its ID
     [(7, 1, 0, 2), (7, 2, 2, 3)]
     """
-    runs = Runs()
+    runs = IdRuns()
     for given, places in zip(ids, ids if rows is None else rows):
         runs.add(given, places)
     return runs.sorted()
 
 
-class Runs:
+class IdRuns:
     """The runs of `id_runs`, gathered frame by frame: as much memory as there are runs."""
 
     def __init__(self):
@@ -99,7 +99,7 @@ def plot_timeline(ids, *, rows=None, names=None, cuts=(), title=None, ax=None):
 
 
 def plot_runs(runs, n_frames, *, names=None, cuts=(), title=None, ax=None, row_title=None):
-    """Draw the runs of `id_runs` or `Runs`, see `plot_timeline`.
+    """Draw the runs of `id_runs` or `IdRuns`, see `plot_timeline`.
 
     Parameters
     ----------

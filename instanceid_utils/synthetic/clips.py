@@ -11,7 +11,7 @@ import json
 import cv2
 import numpy as np
 
-from instanceid_utils.data.davis import write_label_map
+from instanceid_utils.data.image_files import write_label_map
 from instanceid_utils.formats import rle
 from instanceid_utils.segments.segments import find_segments
 from instanceid_utils.synthetic.dataset import HEIGHT, WIDTH, Plot, draw_sequence

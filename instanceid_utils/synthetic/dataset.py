@@ -12,7 +12,7 @@ from pathlib import Path as FilePath
 import cv2
 import numpy as np
 
-from instanceid_utils.data.davis import write_label_map
+from instanceid_utils.data.image_files import write_label_map
 from instanceid_utils.synthetic.bodies import draw_body, draw_lookalike
 from instanceid_utils.synthetic.parallel import in_processes
 from instanceid_utils.synthetic.scenes import Actor, draw_path, draw_scene

@@ -30,7 +30,7 @@ def draw_light(rng: np.random.Generator) -> Light:
 
 
 @dataclass(frozen=True)
-class Look:
+class CameraLook:
     """How one camera renders one shot.
 
     Attributes
@@ -99,9 +99,9 @@ class Look:
         return cv2.imdecode(stored, cv2.IMREAD_COLOR)[..., ::-1]
 
 
-def draw_look(rng: np.random.Generator, strength: float = 1.0) -> Look:
+def draw_look(rng: np.random.Generator, strength: float = 1.0) -> CameraLook:
     """Draw a camera's look; ``strength`` 0 is neutral, 1 is what real footage shows."""
-    return Look(
+    return CameraLook(
         gains=np.exp(strength * rng.normal(0, 0.07, 3)).astype(np.float32),
         exposure=float(np.exp(strength * rng.normal(0.05, 0.22))),
         contrast=float(1 + strength * rng.normal(0.08, 0.1)),

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from instanceid_utils.synthetic.colours import draw_colour, near
-from instanceid_utils.synthetic.optics import Look, draw_light, draw_look
+from instanceid_utils.synthetic.optics import CameraLook, draw_light, draw_look
 from instanceid_utils.synthetic.render import Light, render, view_rotation
 from instanceid_utils.synthetic.skeleton import Body
 
@@ -95,7 +95,7 @@ class Scene:
     height: int
     width: int
     light: Light
-    look: Look
+    look: CameraLook
     backdrop: np.ndarray
     occluders: np.ndarray | None
     actors: tuple

@@ -17,7 +17,6 @@ __getattr__, __dir__, __all__ = lazy_names(
         "place": ("PlaceMemory", "box_iou"),
         "shots": ("ShotDetector",),
         "evidence": ("Evidence",),
-        "abstention": ("Abstention",),
-        "relabelling": ("final_id",),
+        "abstention": ("Abstention", "final_id"),
     },
 )

@@ -189,3 +189,14 @@ class Abstention:
 def _at_its_place(id, found):
     here = np.where(found.ids == id, found.discounts, 0).max(axis=1, initial=0)
     return int(here.argmax()) if here.any() else None
+
+
+def final_id(given, renamed):
+    """Follow a chain of relabellings to its end.
+
+    >>> final_id(5, {5: 3, 3: 1})
+    1
+    """
+    while given in renamed:
+        given = renamed[given]
+    return given

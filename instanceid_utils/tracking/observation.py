@@ -11,7 +11,7 @@ from instanceid_utils.segments.crops import cut_crops
 from instanceid_utils.segments.segments import Segments, check_frame, find_segments
 from instanceid_utils.tracking.candidates import Candidates
 from instanceid_utils.tracking.decision import Choice
-from instanceid_utils.tracking.shots import Look, signature
+from instanceid_utils.tracking.shots import FrameChange, signature
 
 
 class Update(NamedTuple):
@@ -38,7 +38,7 @@ class View(NamedTuple):
     every: Segments
     segments: Segments  # without those that have no pixels
     vectors: np.ndarray
-    look: Look
+    change: FrameChange
     cut: bool
     found: Candidates
     choice: Choice

@@ -23,7 +23,7 @@ _TYPICAL = 0.1  # colour distance of neighbouring frames, before there is a hist
 _WINDOW = np.outer(np.hanning(_GRID), np.hanning(_GRID)).astype(np.float32)
 
 
-class Look(NamedTuple):
+class FrameChange(NamedTuple):
     """A frame compared with the last one."""
 
     cut: bool
@@ -50,8 +50,11 @@ class ShotDetector:
     >>> day = rng.integers(100, 200, (120, 160, 3)).astype(np.uint8)
     >>> night = rng.integers(0, 60, (120, 160, 3)).astype(np.uint8)
     >>> detector = ShotDetector()
-    >>> [detector.is_cut(frame) for frame in (day, day, night, night, day)]
-    [False, False, True, False, True]
+    >>> for frame in (day, day, night, night, day):
+    ...     change = detector.compare(signature(frame))
+    ...     detector.accept(change)
+    ...     print(change.cut, end=" ")
+    False False True False True
     """
 
     def __init__(self, jump=0.2, same_structure=0.9, history=9):
@@ -59,50 +62,28 @@ class ShotDetector:
         self._recent = deque([_TYPICAL] * 3, maxlen=history)
         self._last = None
 
-    def is_cut(self, frame):
-        """Take the next frame of the stream.
-
-        Parameters
-        ----------
-        frame : ndarray of shape (H, W, 3), uint8
-            The size may change; that alone is no cut.
-
-        Returns
-        -------
-        bool
-            False for the first frame.
-
-        Raises
-        ------
-        ValueError
-            If it is no such frame; the detector is then unchanged.
-        """
-        look = self.compare(signature(frame))
-        self.accept(look)
-        return look.cut
-
     def compare(self, signature):
         """Compare a frame, given by its `signature`, with the last one, without taking it.
 
         Returns
         -------
-        Look
+        FrameChange
             To be handed to `accept` once all else has gone well.
         """
         if self._last is None:
-            return Look(False, None, signature)
+            return FrameChange(False, None, signature)
         colours = _hellinger(self._last[0], signature[0])
         cut = (
             colours > median(self._recent) + self.jump
             and _correlation(self._last[1], signature[1]) < self.same_structure
         )
-        return Look(cut, colours, signature)
+        return FrameChange(cut, colours, signature)
 
-    def accept(self, look):
+    def accept(self, change):
         """Take a frame that was compared as the last one."""
-        self._last = look.signature
-        if look.colours is not None:
-            self._recent.append(look.colours)  # a cut too: the median shrugs off a few
+        self._last = change.signature
+        if change.colours is not None:
+            self._recent.append(change.colours)  # a cut too: the median shrugs off a few
 
     def reset(self):
         """Forget the last frame, keep what is usual: the next frame starts a stream."""

@@ -6,19 +6,19 @@ that can go wrong happens before anything is changed.
 
 from __future__ import annotations
 
+import numbers
+
 import numpy as np
 
+from instanceid_utils.gallery.gallery import Gallery
 from instanceid_utils.tracking import tracker_file
 from instanceid_utils.tracking.abstention import Abstention
 from instanceid_utils.tracking.candidates import gather
-from instanceid_utils.tracking.decision import choose, explain
+from instanceid_utils.tracking.decision import RULES, choose, explain
 from instanceid_utils.tracking.evidence import Evidence, at_border, covered_share
-from instanceid_utils.tracking.observation import Observation, Update, View, observe
+from instanceid_utils.tracking.observation import Update, View, observe
 from instanceid_utils.tracking.place import PlaceMemory
 from instanceid_utils.tracking.shots import ShotDetector
-from instanceid_utils.tracking.tracker_setup import check_gallery, check_options, new_gallery
-
-__all__ = ["InstanceID", "Observation", "Update"]
 
 
 class InstanceID:
@@ -148,8 +148,8 @@ class InstanceID:
 
     def _view(self, observation):
         every, segments, vectors, signature = observation
-        look = self._shots.compare(signature)
-        cut = look.cut or self._frame_shape not in (None, every.frame_shape)
+        change = self._shots.compare(signature)
+        cut = change.cut or self._frame_shape not in (None, every.frame_shape)
         placed = None
         if self.place_cue and not cut:
             placed = self._places.match(segments.boxes_tlbr, self._time)
@@ -169,7 +169,7 @@ class InstanceID:
             clear_margin=self.clear_margin * self.threshold,
         )
         provisional = self._abstention.is_ambiguous(found, self.threshold)
-        return View(every, segments, vectors, look, cut, found, choice, provisional)
+        return View(every, segments, vectors, change, cut, found, choice, provisional)
 
     def _learn(self, view, ids, new):
         """Take the frame over: first the gallery, whole or not at all, then what cannot fail."""
@@ -186,7 +186,7 @@ class InstanceID:
         self._evidence, self._frame_shape = evidence, segments.frame_shape
         self._evidence.observe(ids, segments.areas, covered, self._time)
         self._places.observe(ids, segments.boxes_tlbr, self._time)
-        self._shots.accept(view.look)
+        self._shots.accept(view.change)
         self._abstention.take(ids, view.provisional, view.found, self.threshold, self._time)
         self._time += 1
 
@@ -267,3 +267,51 @@ class InstanceID:
     def load(cls, path, embedder):
         """Go on where the tracker saved at ``path`` stood, with the same embedder."""
         return tracker_file.load(cls, path, embedder)
+
+
+def check_options(tracker, abstain, abstain_band):
+    """Raise a ValueError for an option that is out of range.
+
+    Parameters
+    ----------
+    tracker : tracking.InstanceID
+    abstain, abstain_band
+        As given to it.
+    """
+    if tracker.threshold is None:
+        raise ValueError("threshold: the embedder brings no calibrated one, give one")
+    _check("threshold", tracker.threshold, "an L2 distance in (0, 2]", lambda x: 0 < x <= 2)
+    for name in ("place_weight", "clear_margin"):
+        value = getattr(tracker, name)
+        _check(name, value, "a part of the threshold, 0 or more", lambda x: 0 <= x < 100)
+    _check("abstain_band", abstain_band, "a part of the threshold in [0, 1]", lambda x: 0 <= x <= 1)
+    _check("abstain", abstain, "a number of updates, 0 or more", lambda x: x >= 0, whole=True)
+    _check("n_neighbours", tracker.n_neighbours, "at least 1", lambda x: x >= 1, whole=True)
+    if tracker.assignment not in RULES:
+        raise ValueError(f"assignment: expected one of {RULES}, got {tracker.assignment!r}")
+
+
+def _check(name, value, expected, is_good, whole=False):
+    kind = numbers.Integral if whole else numbers.Real
+    if not isinstance(value, kind) or isinstance(value, bool) or not is_good(value):
+        raise ValueError(f"{name}: expected {expected}, got {value!r}")
+
+
+def new_gallery(embedder, threshold):
+    """Make an empty gallery for the vectors of an embedder."""
+    return Gallery(embedder.dim, weights_sha256=embedder.weights_sha256, threshold=float(threshold))
+
+
+def check_gallery(gallery, embedder):
+    """Raise a ValueError for a gallery whose vectors cannot be compared with the embedder's."""
+    if gallery.dim != embedder.dim:
+        raise ValueError(
+            f"gallery: expected vectors of length {embedder.dim}, as from the embedder, "
+            f"it has {gallery.dim}"
+        )
+    theirs, ours = gallery.weights_sha256, embedder.weights_sha256
+    if ours and theirs and ours != theirs:
+        raise ValueError(
+            f"gallery: made with weights {theirs[:12]}..., the embedder has {ours[:12]}...; "
+            "vectors of different weights cannot be compared"
+        )

@@ -12,8 +12,8 @@ __getattr__, __dir__, __all__ = lazy_names(
         "losses": ("LOSSES", "fraction_active", "get_loss"),
         "sampling": ("PKSampler", "random_triplets"),
         "augmentation": ("augment",),
-        "loop": ("PROFILES", "Recipe", "Run", "Trainer", "embed_with", "profile", "train"),
-        "pretrain": ("population", "report_table"),
+        "recipe": ("PROFILES", "Recipe", "profile"),
+        "loop": ("Trainer", "TrainingRun", "embed_with", "train"),
         "ablation": ("METRICS", "VARIANTS", "read_table", "run_variant"),
     },
 )

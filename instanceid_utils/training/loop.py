@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -12,86 +12,19 @@ from tqdm.auto import tqdm
 
 from instanceid_utils.atomic_files import write_atomically
 from instanceid_utils.data.segment_sets import SegmentSet
-from instanceid_utils.embedding.network import WIDTHS, build_network
+from instanceid_utils.embedding.network import build_network
 from instanceid_utils.embedding.tensorflow import tf
 from instanceid_utils.evaluation.retrieval import evaluate_retrieval
 from instanceid_utils.training.augmentation import augment
-from instanceid_utils.training.losses import fraction_active, get_loss
+from instanceid_utils.training.losses import fraction_active, get_loss, threshold_loss
+from instanceid_utils.training.recipe import Recipe
 from instanceid_utils.training.sampling import PKSampler
-from instanceid_utils.training.threshold_loss import threshold_loss
 
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Recipe:
-    """All that a training run depends on besides its data.
-
-    Attributes
-    ----------
-    loss, margin
-        See ``training.get_loss``.
-    n_identities, n_instances, run : int
-        P, K and the runs of neighbours, see ``training.PKSampler``.
-    epochs, batches_per_epoch : int
-    learning_rate : float
-        Peak of a cosine schedule after a linear warm-up over 5 % of the steps.
-    threshold_weight : float
-        Weight of ``training.threshold_loss`` beside the triplet loss.
-    averaging : float
-        Momentum of the exponential average of the weights, which is what is kept.
-    augmentation : bool
-        See ``training.augment``.
-    patience : int
-        Epochs without a better validation mAP after which training stops; 0 for never.
-    crop_size, dim, widths, n_bins, pooling, backbone, backbone_weights
-        See ``embedding.build_network``.
-    seed : int
-    """
-
-    loss: str = "semi-hard"
-    margin: float = 0.3
-    n_identities: int = 16
-    n_instances: int = 4
-    run: int = 1
-    epochs: int = 8
-    batches_per_epoch: int = 40
-    learning_rate: float = 2e-3
-    threshold_weight: float = 0.0
-    averaging: float = 0.998
-    augmentation: bool = True
-    patience: int = 0
-    crop_size: int = 64
-    dim: int = 128
-    widths: tuple = WIDTHS
-    n_bins: int = 64
-    pooling: str = "masked"
-    backbone: str | None = None
-    backbone_weights: str | None = None
-    seed: int = 0
-
-    @property
-    def architecture(self):
-        """Arguments of ``embedding.build_network`` that make the same network, untrained."""
-        names = ("crop_size", "dim", "widths", "n_bins", "pooling", "backbone")
-        return {name: getattr(self, name) for name in names}
-
-
-PROFILES = {
-    "smoke": Recipe(epochs=6, batches_per_epoch=30, averaging=0.95, widths=(16, 32, 64)),
-    "full": Recipe(
-        n_identities=24,
-        run=4,
-        epochs=40,
-        batches_per_epoch=250,
-        threshold_weight=1.0,
-        averaging=0.998,
-    ),
-}
-
-
 @dataclass
-class Run:
+class TrainingRun:
     """What a training run has come to.
 
     Attributes
@@ -229,7 +162,7 @@ def train(data, validation, recipe, run_dir, *, start=None, resume=True, progres
 
     Returns
     -------
-    Run
+    TrainingRun
 
     Raises
     ------
@@ -276,7 +209,7 @@ def train(data, validation, recipe, run_dir, *, start=None, resume=True, progres
                 tf.summary.scalar(name, value)
         logger.info("epoch %(epoch)d: loss %(loss).4f, rank-1 %(rank1).3f, mAP %(map).3f", row)
     writer.close()
-    return Run(best, history, recipe)
+    return TrainingRun(best, history, recipe)
 
 
 def _stalled(history, patience):
@@ -320,10 +253,3 @@ def _restore(checkpoint, run_dir, recipe):
         )
     checkpoint.read(str(run_dir / state["checkpoint"])).assert_existing_objects_matched()
     return state["history"]
-
-
-def profile(name, **changes):
-    """Return the recipe of a profile (``smoke`` or ``full``), with changes."""
-    if name not in PROFILES:
-        raise ValueError(f"no profile named {name!r}; there are: {', '.join(PROFILES)}")
-    return replace(PROFILES[name], **changes)

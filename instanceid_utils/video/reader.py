@@ -19,17 +19,7 @@ import numpy as np
 from instanceid_utils.data.davis import natural_key
 from instanceid_utils.data.image_files import read_image
 from instanceid_utils.video.container import open_container, read_container
-from instanceid_utils.video.writer import VideoError, VideoWriter
-
-__all__ = [
-    "VideoError",
-    "VideoFrame",
-    "VideoInfo",
-    "VideoWriter",
-    "image_files",
-    "read_video",
-    "video_info",
-]
+from instanceid_utils.video.writer import VideoError
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"})
 FOLDER_FPS = 24.0  # a folder of images says nothing about time; DAVIS was shown at 24

@@ -12,7 +12,7 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 
 from instanceid_utils.app.outputs import TrackedFrame, TrackOutputs
-from instanceid_utils.data.davis import read_label_map
+from instanceid_utils.data.image_files import read_label_map
 from instanceid_utils.formats import clean_masks, read_masks
 from instanceid_utils.formats.palette import id_map
 from instanceid_utils.pictures.contact_sheet import ContactSheet

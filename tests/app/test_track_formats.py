@@ -12,8 +12,8 @@ from test_video_tracking import write_folder
 
 from instanceid_utils import cli
 from instanceid_utils.app.video_tracking import track_video
-from instanceid_utils.data.davis import read_label_map, write_label_map
-from instanceid_utils.formats import FORMATS, FrameMasks, mots, npz, rle, youtube_vis
+from instanceid_utils.data.image_files import read_label_map, write_label_map
+from instanceid_utils.formats import FORMATS, mots, rle, youtube_vis
 from instanceid_utils.segments.segments import find_segments
 
 OUTPUTS = ("masks", "mot", "mots", "decisions")
@@ -35,7 +35,7 @@ def write_mots_png(path, maps):
 def write_npz(path, maps):
     path.mkdir()
     for name, label_map in maps.items():
-        npz.write_frame(path / f"{name}.npz", FrameMasks(0, label_map))
+        np.savez_compressed(path / f"{name}.npz", masks=label_map)
 
 
 def write_mots(path, maps, number=int):

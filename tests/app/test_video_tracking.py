@@ -15,14 +15,15 @@ import pytest
 from moving_shapes import HEIGHT, WIDTH, HueEmbedder, Video
 
 from instanceid_utils.app import checkpoints, video_tracking
-from instanceid_utils.app.text_outputs import TrackTexts
+from instanceid_utils.app.outputs import TrackTexts
 from instanceid_utils.app.threads import Ahead, Behind
 from instanceid_utils.app.video_tracking import Interrupted, track_video
-from instanceid_utils.data.davis import read_label_map, write_label_map
+from instanceid_utils.data.image_files import read_label_map, write_label_map
 from instanceid_utils.formats import FormatError, read_masks
 from instanceid_utils.gallery.gallery import Gallery
 from instanceid_utils.tracking.tracker import InstanceID
-from instanceid_utils.video.reader import VideoError, VideoWriter, read_video
+from instanceid_utils.video.reader import read_video
+from instanceid_utils.video.writer import VideoError, VideoWriter
 
 N = 12
 TEXTS = ("mot.txt", "mots.txt", "decisions.jsonl", "youtube_vis.json")

@@ -11,15 +11,15 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image
 
-from instanceid_utils.data.davis import (
-    DavisDataset,
+from instanceid_utils.data.davis import DavisDataset, natural_key
+from instanceid_utils.data.image_files import (
     davis_palette,
-    natural_key,
     read_image,
     read_label_map,
+    read_rgba,
     write_label_map,
+    write_rgba,
 )
-from instanceid_utils.data.image_files import read_rgba, write_rgba
 
 
 def test_reads_frames_in_order(make_davis):

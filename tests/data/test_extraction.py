@@ -5,8 +5,9 @@ import time
 import numpy as np
 import pytest
 
-from instanceid_utils.data.davis import DavisDataset, write_label_map
+from instanceid_utils.data.davis import DavisDataset
 from instanceid_utils.data.extraction import _LOOK_AHEAD, _ordered_map, extract
+from instanceid_utils.data.image_files import write_label_map
 from instanceid_utils.data.manifest import load_crops, read_manifest
 from instanceid_utils.segments.crops import cut_crops
 from instanceid_utils.segments.segments import find_segments

@@ -4,10 +4,16 @@ import numpy as np
 import pytest
 
 from instanceid_utils.data.davis import DavisDataset
+from instanceid_utils.embedding.calibration_record import Calibration
 from instanceid_utils.embedding.descriptors import hsv_histogram
-from instanceid_utils.evaluation.calibration import Calibration, calibrate, calibrate_dataset
-from instanceid_utils.evaluation.reappearance import THRESHOLDS, Mistakes, simulate_appearances
-from instanceid_utils.evaluation.retrieval import pair_distances
+from instanceid_utils.evaluation.calibration import (
+    THRESHOLDS,
+    Mistakes,
+    calibrate,
+    calibrate_dataset,
+    simulate_appearances,
+)
+from instanceid_utils.evaluation.pairs import pair_distances
 
 SHA = "ab" * 32
 

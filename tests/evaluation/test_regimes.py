@@ -67,7 +67,7 @@ def test_a_label_beyond_a_thousand_is_refused():
 def test_the_baseline_is_good_at_every_frame_and_loses_who_was_hidden(dataset):
     for name, perfect in (("every frame", True), ("hidden 20", False)):
         make = IouTracker if perfect else lambda: IouTracker(max_age=10)
-        scores = regimes.score(make, regimes.REGIMES[name](dataset)).scores()
+        scores = regimes.score_regime(make, regimes.REGIMES[name](dataset)).scores()
         assert (scores["IDF1"] == 1) == perfect
 
 

@@ -10,7 +10,7 @@ from instanceid_utils.evaluation.repeated_decisions import (
     mistakes,
     record,
     replay,
-    score,
+    score_updates,
     sweep,
 )
 from instanceid_utils.tracking.tracker import InstanceID
@@ -61,7 +61,7 @@ def test_provisional_ids_are_final_in_a_replay():
 
 def test_perfect_ids_score_one():
     observations = record(HueEmbedder(), stream(Video(8)))
-    scores = score(observations, replay(InstanceID(HueEmbedder()), observations)).scores()
+    scores = score_updates(observations, replay(InstanceID(HueEmbedder()), observations)).scores()
     assert scores["IDF1"] == 1.0 and scores["switches"] == 0 and scores["segments"] == 20
 
 

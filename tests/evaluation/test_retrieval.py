@@ -8,16 +8,18 @@ from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 
 from instanceid_utils.evaluation import retrieval
 from instanceid_utils.evaluation.bootstrap import PairHistograms, draw_weights, group_identities
+from instanceid_utils.evaluation.pairs import (
+    pair_distances,
+    pairwise_distances,
+    valid_pairs,
+    verification,
+)
 from instanceid_utils.evaluation.retrieval import (
     METRICS,
     evaluate_retrieval,
     format_table,
     nearest_neighbours,
-    pair_distances,
-    pairwise_distances,
     positive_ranks,
-    valid_pairs,
-    verification,
 )
 
 

@@ -6,11 +6,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from instanceid_utils.gallery.gallery import Gallery
-from instanceid_utils.gallery.store import blocks
-from instanceid_utils.gallery.store.blocks import BlockArray
-from instanceid_utils.gallery.store.cells import ROW_BITS, ROW_MASK, Cells
-from instanceid_utils.gallery.store.journal import Journal
-from instanceid_utils.gallery.store.kmeans import StepwiseKMeans, assign
+from instanceid_utils.gallery.store import rows as row_arrays
+from instanceid_utils.gallery.store.inverted_file import (
+    ROW_BITS,
+    ROW_MASK,
+    Cells,
+    StepwiseKMeans,
+    assign,
+)
+from instanceid_utils.gallery.store.rows import BlockArray, Journal
 from instanceid_utils.gallery.store.vector_index import VectorIndex
 
 DIM = 16
@@ -162,10 +166,10 @@ def test_search_in_cells_says_when_nothing_is_left():
 # --- the index
 
 
-@pytest.mark.parametrize("block_bytes", [blocks._BLOCK_BYTES, 1])
+@pytest.mark.parametrize("block_bytes", [row_arrays._BLOCK_BYTES, 1])
 def test_exact_search_against_numpy(monkeypatch, block_bytes):
     """Also over several blocks, which are of 1024 rows when they are smallest."""
-    monkeypatch.setattr(blocks, "_BLOCK_BYTES", block_bytes)
+    monkeypatch.setattr(row_arrays, "_BLOCK_BYTES", block_bytes)
     index, vectors = VectorIndex(DIM), draw(5000)
     fill(index, vectors)
     for n_queries in (1, 20):  # FAISS calculates small and large searches in different ways
@@ -223,8 +227,8 @@ def test_growing_takes_a_bounded_share_of_each_update(monkeypatch):
         work[-1] += len(vectors)
         return assign(vectors, centroids)
 
-    monkeypatch.setattr("instanceid_utils.gallery.store.kmeans.assign", count)
-    monkeypatch.setattr("instanceid_utils.gallery.store.cells.assign", count)
+    monkeypatch.setattr("instanceid_utils.gallery.store.inverted_file.assign", count)
+    monkeypatch.setattr("instanceid_utils.gallery.store.inverted_file.assign", count)
     gallery, stages = Gallery(DIM, exact_limit=500), []
     vectors = draw(4000)
     for first in range(0, 4000, 4):

@@ -6,7 +6,8 @@ from moving_shapes import HueEmbedder, Video
 from instanceid_utils.evaluation.repeated_decisions import record
 from instanceid_utils.formats import FrameMasks
 from instanceid_utils.lab.recording import record_video
-from instanceid_utils.video.reader import VideoWriter, read_video
+from instanceid_utils.video.reader import read_video
+from instanceid_utils.video.writer import VideoWriter
 
 
 def make(tmp_path):

@@ -5,8 +5,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
-from instanceid_utils.data.davis import write_label_map
-from instanceid_utils.pictures.comparison import compare, owners, plot_comparison, sightings
+from instanceid_utils.data.image_files import write_label_map
+from instanceid_utils.pictures.comparison import compare_runs, owners, plot_comparison, sightings
 
 matplotlib.use("Agg")
 
@@ -29,7 +29,7 @@ def truth(tmp_path):
 
 def test_ids_alone_are_counted_without_a_truth(tmp_path):
     runs = {"a": write(tmp_path / "a", [[1, 2], [3, 2]]), "b": write(tmp_path / "b", [[5], [5]])}
-    table = compare(runs)
+    table = compare_runs(runs)
     assert table.to_dict() == {"ids": {"a": 3, "b": 1}}
     assert [ids.tolist() for ids, _ in sightings(runs["a"])] == [[1, 2], [2, 3]]
 
@@ -40,7 +40,7 @@ def test_mistakes_are_counted_with_one(tmp_path, truth):
         "flickers": write(tmp_path / "flickers", [[7, 9], [7, 9], [7, 8], [7, 8]]),
         "crumb": write(tmp_path / "crumb", [[7, 9, 4], [7, 9], [7, 9], [7, 9]]),
     }
-    table = compare(runs, truth)
+    table = compare_runs(runs, truth)
     assert table.ids.to_dict() == {"right": 2, "flickers": 3, "crumb": 3}
     assert table.objects.tolist() == [2, 2, 2]
     assert table.switches.to_dict() == {"right": 0, "flickers": 1, "crumb": 0}
@@ -58,7 +58,7 @@ def test_frames_that_the_truth_lacks_are_left_out(tmp_path):
     truth = write(tmp_path / "truth", [[1]])
     run = write(tmp_path / "run", [[5], [6]])
     assert len(sightings(run, truth)) == 1
-    assert compare({"run": run}, truth).switches["run"] == 0
+    assert compare_runs({"run": run}, truth).switches["run"] == 0
 
 
 def test_the_picture_has_a_strip_for_each_run_and_a_row_for_each_object(tmp_path, truth):

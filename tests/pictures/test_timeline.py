@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from instanceid_utils.pictures.timeline import Runs, id_runs, plot_timeline, show_frames
+from instanceid_utils.pictures.timeline import IdRuns, id_runs, plot_timeline, show_frames
 from instanceid_utils.video.overlay import id_colour
 
 
@@ -30,7 +30,7 @@ def test_runs_hold_every_sighting_once(ids):
 
 @given(st.lists(st.lists(st.integers(-1, 4), max_size=4), max_size=12), st.integers(0, 12))
 def test_runs_go_on_where_they_stood(ids, stop):
-    first, second = Runs(), Runs()
+    first, second = IdRuns(), IdRuns()
     for given_ids in ids[:stop]:
         first.add(given_ids)
     second.restore(json.loads(json.dumps(first.state())))

@@ -5,9 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from instanceid_utils.tracking.abstention import Abstention
+from instanceid_utils.tracking.abstention import Abstention, final_id
 from instanceid_utils.tracking.candidates import Candidates
-from instanceid_utils.tracking.relabelling import final_id
 from instanceid_utils.tracking.tracker import InstanceID
 from tests.painted_scenes import GREEN, RED, ColourEmbedder, show
 

@@ -5,11 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from instanceid_utils.data.segment_sets import SegmentSet
 from instanceid_utils.embedding.tensorflow import tf
 from instanceid_utils.training import loop as training
 from instanceid_utils.training.augmentation import augment
-from instanceid_utils.training.loop import Recipe, SegmentSet, train
-from instanceid_utils.training.threshold_loss import SHARPNESS, threshold_loss
+from instanceid_utils.training.loop import train
+from instanceid_utils.training.losses import SHARPNESS, threshold_loss
+from instanceid_utils.training.recipe import Recipe
 
 TINY = Recipe(
     epochs=4,

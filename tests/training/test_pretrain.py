@@ -3,12 +3,12 @@
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from instanceid_utils import Embedder
+from instanceid_utils.synthetic.population import population
 from instanceid_utils.training import ablation, pretrain
-from instanceid_utils.training.loop import Recipe
+from instanceid_utils.training.recipe import Recipe
 
 TABLE = Path(__file__).parents[2] / "benchmarks" / "ablations.csv"
 TINY = Recipe(
@@ -30,30 +30,6 @@ def cache(tmp_path_factory):
     return tmp_path_factory.mktemp("population")
 
 
-def test_a_population_is_drawn_once_and_read_after(cache, monkeypatch):
-    drawn = pretrain.population(6, 2, 5, cache, workers=1, progress=False)
-    monkeypatch.setattr(pretrain, "draw_tracklets", None)  # a second drawing would fail
-    again = pretrain.population(6, 2, 5, cache, workers=1, progress=False)
-    np.testing.assert_array_equal(drawn.crops, again.crops)
-    assert len(np.unique(drawn.identities)) == 6 and len(drawn) == 12
-
-
-def test_populations_of_other_seeds_share_no_identity(cache):
-    one = pretrain.population(6, 2, 5, cache, workers=1, progress=False)
-    other = pretrain.population(4, 2, 6, cache, workers=1, progress=False)
-    assert not set(one.identities) & set(other.identities)
-    assert (one.crops[:8] != other.crops).any()
-
-
-def test_background_kept_differs_in_colour_and_not_in_mask(cache):
-    filled = pretrain.population(6, 2, 5, cache, workers=1, progress=False)
-    kept = pretrain.population(6, 2, 5, cache, workers=1, progress=False, keep_background=True)
-    np.testing.assert_array_equal(filled.crops[..., 3], kept.crops[..., 3])
-    inside = filled.crops[..., 3] > 0
-    differs = (filled.crops != kept.crops).any(-1)  # inside, at most at the rim
-    assert differs[inside].mean() < 0.2 < differs[~inside].mean()
-
-
 def test_one_command_makes_weights_card_and_threshold(tmp_path, cache, monkeypatch, capsys):
     monkeypatch.setitem(pretrain.PROFILES, "full", TINY)
     out = tmp_path / "w" / "test.json"
@@ -71,8 +47,8 @@ def test_one_command_makes_weights_card_and_threshold(tmp_path, cache, monkeypat
 
 def test_a_variant_trains_and_reports(cache, monkeypatch):
     monkeypatch.setattr(ablation, "REFERENCE", TINY)
-    part = pretrain.population(8, 4, 7, cache, workers=1, progress=False)
-    held_out = pretrain.population(4, 4, 8, cache, workers=1, progress=False)
+    part = population(8, 4, 7, cache, workers=1, progress=False)
+    held_out = population(4, 4, 8, cache, workers=1, progress=False)
     sets = {"train": (part, None), "generated": (held_out, None)}
     row = ablation.run_variant("crops of 32", sets, 2, progress=False)
     assert row["variant"] == "crops of 32" and 0 <= row["generated map"] <= 1

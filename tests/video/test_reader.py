@@ -16,14 +16,8 @@ import cv2
 import numpy as np
 import pytest
 
-from instanceid_utils.video.reader import (
-    VideoError,
-    VideoInfo,
-    VideoWriter,
-    image_files,
-    read_video,
-    video_info,
-)
+from instanceid_utils.video.reader import VideoInfo, image_files, read_video, video_info
+from instanceid_utils.video.writer import VideoError, VideoWriter
 
 
 def corner_picture(height=48, width=64):

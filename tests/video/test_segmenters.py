@@ -10,8 +10,12 @@ import numpy as np
 import pytest
 
 from instanceid_utils.formats import from_model
-from instanceid_utils.video.blobs import Persistence, part_blob
-from instanceid_utils.video.segmenters import BackgroundSegmenter, TorchvisionSegmenter
+from instanceid_utils.video.segmenters import (
+    BackgroundSegmenter,
+    Persistence,
+    TorchvisionSegmenter,
+    part_blob,
+)
 
 H, W = 96, 160
 

@@ -6,7 +6,8 @@ import numpy as np
 
 from instanceid_utils.gallery.store.checks import MAX_ID, UNIT_TOLERANCE
 from instanceid_utils.gallery.store.core import MEAN
-from instanceid_utils.gallery.store.vector_index import FAR, FREE, ROW_BITS, ROW_MASK
+from instanceid_utils.gallery.store.inverted_file import ROW_BITS, ROW_MASK
+from instanceid_utils.gallery.store.vector_index import FAR, FREE
 
 
 class GalleryCorruptError(RuntimeError):

@@ -8,9 +8,8 @@ from __future__ import annotations
 import numpy as np
 
 from instanceid_utils.gallery.store import checks
-from instanceid_utils.gallery.store.exemplars import choose_columns, thin
-from instanceid_utils.gallery.store.identity_table import IdentityTable
-from instanceid_utils.gallery.store.journal import Journal
+from instanceid_utils.gallery.store.identities import IdentityTable, choose_columns, thin
+from instanceid_utils.gallery.store.rows import Journal
 from instanceid_utils.gallery.store.vector_index import NOBODY, VectorIndex
 
 MEAN = 0  # column of the moving average; the exemplars' columns follow
@@ -64,14 +63,6 @@ class GalleryCore:
             self._add_exemplars(slots, ids, vectors)
         if self.policy != "exemplars":
             self._add_to_means(slots, ids, vectors, new)
-
-    def shift_time(self, by):
-        """Add to every time; `latest` follows, and is -1 again where nothing was seen."""
-        table, journal = self.table, self.journal
-        slots = np.flatnonzero(table.ids[: table.n_slots])
-        times = table.last_seen[slots] + by
-        journal.write(table.last_seen, slots, times)
-        journal.set(table, latest=float(table.latest + by) if len(slots) else -1.0)
 
     def remove(self, ids, slots=None):
         """Forget IDs."""

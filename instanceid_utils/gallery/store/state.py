@@ -6,9 +6,8 @@ import numpy as np
 
 from instanceid_utils.gallery.store import checks
 from instanceid_utils.gallery.store.audit import GalleryCorruptError, audit
-from instanceid_utils.gallery.store.cells import ROW_MASK, Cells
 from instanceid_utils.gallery.store.core import GalleryCore
-from instanceid_utils.gallery.store.kmeans import StepwiseKMeans
+from instanceid_utils.gallery.store.inverted_file import ROW_MASK, Cells, StepwiseKMeans
 
 FORMAT = "instanceid gallery"
 _SETTINGS = ("max_exemplars", "policy", "momentum", "min_novelty")

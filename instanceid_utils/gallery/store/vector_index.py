@@ -10,10 +10,8 @@ from __future__ import annotations
 import faiss
 import numpy as np
 
-from instanceid_utils.gallery.store.blocks import BlockArray
-from instanceid_utils.gallery.store.cells import ROW_BITS, ROW_MASK
-from instanceid_utils.gallery.store.growing_cells import GrowingCells
-from instanceid_utils.gallery.store.journal import Journal
+from instanceid_utils.gallery.store.inverted_file import ROW_BITS, ROW_MASK, GrowingCells
+from instanceid_utils.gallery.store.rows import BlockArray, Journal
 
 FREE = 0  # owner of a free row
 NOBODY = -1  # owner of no row at all
