@@ -22,15 +22,18 @@ setup: $(INSTALLED) ## make .venv with the locked versions (the targets below do
 run: $(INSTALLED) ## execute the notebooks in order into runs/
 	@$(PY) -m instanceid_utils.course run
 
-test: $(INSTALLED) ## ruff, unit tests, doctests, and the notebooks against their stored outputs
-	@$(PY) -m ruff check . && lint=ok || lint=FAILED; \
+test: $(INSTALLED) ## ruff, imports, types, unit tests, doctests, notebooks against their outputs
+	@$(PY) -m ruff check . && $(PY) -m ruff format --check . && lint=ok || lint=FAILED; \
+	$(PY) -c "from importlinter.cli import lint_imports_command; lint_imports_command()" \
+	  && rooms=ok || rooms=FAILED; \
+	$(PY) -m mypy && types=ok || types=FAILED; \
 	MPLBACKEND=Agg $(PY) -m pytest tests instanceid_utils --doctest-modules \
 	  && unit=ok || unit=FAILED; \
 	$(NOTEBOOK) $(PY) -m pytest notebooks \
 	  --nbval --nbval-current-env --nbval-sanitize-with tests/nbval_sanitize.cfg \
 	  && course=ok || course=FAILED; \
-	echo "ruff $$lint, unit tests $$unit, notebooks $$course"; \
-	[ $$lint$$unit$$course = okokok ]
+	echo "ruff $$lint, imports $$rooms, types $$types, unit tests $$unit, notebooks $$course"; \
+	[ $$lint$$rooms$$types$$unit$$course = okokokokok ]
 
 test-browser: $(BROWSER) ## notebooks and tracker widget in JupyterLab and Chromium, by mouse
 	@CHROMIUM=$$(sh tools/find_chromium.sh) && export CHROMIUM \

@@ -30,7 +30,7 @@ _ENVIRONMENT = {
     "TF_CPP_MIN_LOG_LEVEL": "3",
     "MPLBACKEND": "module://matplotlib_inline.backend_inline",
 }
-_KERNEL = {"kernel_name": "python3", "extra_arguments": ["--log-level=ERROR"]}
+_KERNEL: dict = {"kernel_name": "python3", "extra_arguments": ["--log-level=ERROR"]}
 _logger = logging.getLogger(__name__)
 
 

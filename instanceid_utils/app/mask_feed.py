@@ -42,7 +42,7 @@ class MaskFeed:
         fps=None,
         first_number=0,
         segmenter=None,
-        clean=None,
+        clean: dict | None = None,
     ):
         self.source, self.info, self.fps = source, info, fps
         self._clean = {k: v for k, v in (clean or {}).items() if v is not None}

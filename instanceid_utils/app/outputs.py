@@ -20,6 +20,8 @@ from __future__ import annotations
 import io
 import json
 import logging
+import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -97,7 +99,16 @@ class TrackOutputs:
         If something in the folder is in the way and is not from here.
     """
 
-    def __init__(self, out_dir, size, fps, *, outputs=OUTPUTS, tail=20, state=None):
+    def __init__(
+        self,
+        out_dir: str | os.PathLike,
+        size: tuple,
+        fps: float,
+        *,
+        outputs: Sequence = OUTPUTS,
+        tail: int = 20,
+        state: tuple | None = None,
+    ):
         unknown = set(outputs) - set(OUTPUTS)
         if unknown:
             raise ValueError(f"outputs: expected some of {OUTPUTS}, got {sorted(unknown)}")
@@ -174,7 +185,7 @@ class TrackOutputs:
             self._sheet.add(frame.index, frame.image, segments, ids)
         self._texts.write(self.n_frames, frame)
 
-    def checkpoint(self):
+    def checkpoint(self) -> tuple:
         """End what is written so far so that another object can go on after it.
 
         Returns
@@ -195,7 +206,7 @@ class TrackOutputs:
         }
         return notes, self._sheet.state()
 
-    def close(self, complete=True, **facts) -> dict:
+    def close(self, complete: bool = True, **facts) -> dict:
         """Finish all files.
 
         Parameters

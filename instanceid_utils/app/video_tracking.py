@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,23 +59,23 @@ class TrackResult:
 
 def track_video(
     source,
-    out_dir,
+    out_dir: str | os.PathLike,
     *,
     embedder=None,
     masks=None,
-    format=None,
-    sequence=None,
-    first_number=0,
+    format: str | None = None,
+    sequence: str | None = None,
+    first_number: int = 0,
     segmenter=None,
     min_area=None,
     min_score=None,
-    gallery=None,
-    fps=None,
-    outputs=OUTPUTS,
-    tail=20,
-    resume=False,
-    checkpoint_every=500,
-    progress=True,
+    gallery: str | os.PathLike | None = None,
+    fps: float | None = None,
+    outputs: Sequence = OUTPUTS,
+    tail: int = 20,
+    resume: bool = False,
+    checkpoint_every: int = 500,
+    progress: bool = True,
     **tracker_options,
 ):
     """Track every object of a video and write the results into a folder.

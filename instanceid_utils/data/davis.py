@@ -65,7 +65,9 @@ class DavisDataset:
         If it is not in this layout; the message says what was expected.
     """
 
-    def __init__(self, root, resolution=None, colour="auto"):
+    def __init__(
+        self, root: str | os.PathLike, resolution: str | None = None, colour: str = "auto"
+    ):
         root = Path(root)
         if not root.is_dir():
             raise FileNotFoundError(f"{root}: no such folder")
@@ -103,7 +105,7 @@ class DavisDataset:
         """Names of the splits in ImageSets/2017, sorted; for DAVIS ("train", "val")."""
         return tuple(sorted(path.stem for path in (self.root / "ImageSets/2017").glob("*.txt")))
 
-    def sequences(self, split=None):
+    def sequences(self, split: str | None = None) -> tuple:
         """Names of the sequences of a split, in its order; of all folders, sorted, by default.
 
         Parameters
@@ -132,7 +134,7 @@ class DavisDataset:
             raise ValueError(f"{path}: expected names of sequences, {missing[0]!r} is not there")
         return names
 
-    def frame_names(self, sequence):
+    def frame_names(self, sequence: str) -> tuple:
         """Names of the frames of a sequence ("00000", ...), in natural order.
 
         The folder is listed once and then remembered.
@@ -166,7 +168,7 @@ class DavisDataset:
             self._listings[sequence] = names, files
         return self._listings[sequence]
 
-    def frame_paths(self, sequence, index):
+    def frame_paths(self, sequence: str, index: int) -> tuple:
         """Paths of a frame and of its annotation.
 
         Parameters
@@ -186,7 +188,7 @@ class DavisDataset:
         annotations = self._annotations / sequence
         return self._images / sequence / files[index], annotations / f"{names[index]}.png"
 
-    def frame(self, sequence, index):
+    def frame(self, sequence: str, index: int):
         """Read one frame.
 
         Parameters
@@ -216,7 +218,7 @@ class DavisDataset:
                 )
         return Frame(sequence, index, self.frame_names(sequence)[index], image, label_map)
 
-    def frames(self, sequence):
+    def frames(self, sequence: str):
         """Read the frames of a sequence one by one.
 
         Parameters

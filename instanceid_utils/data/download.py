@@ -29,14 +29,14 @@ _CHUNK = 2**14  # bytes; what is lost at most when a connection breaks
 
 
 def fetch_davis(
-    root,
+    root: str | os.PathLike,
     *,
     url=DAVIS_URL,
     n_bytes=DAVIS_BYTES,
     sha256=DAVIS_SHA256,
-    keep_archive=False,
-    progress=True,
-):
+    keep_archive: bool = False,
+    progress: bool = True,
+) -> Path:
     """Download DAVIS 2017 (480p, train and val) unless it is there, and unpack it.
 
     A download that broke off goes on where it stopped when this is called again.
@@ -174,7 +174,7 @@ class ResumingDownloader:
         return start
 
 
-def unpack_zip(archive, folder, progress=True):
+def unpack_zip(archive: str | os.PathLike, folder: str | os.PathLike, progress: bool = True):
     """Unpack a zip archive, all of it or, if one entry is suspicious, nothing.
 
     Parameters

@@ -7,6 +7,7 @@ import logging
 import os
 import shutil
 from collections import deque
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,16 +49,16 @@ class Extraction:
 
 def extract(
     dataset,
-    out_dir,
+    out_dir: str | os.PathLike,
     *,
     size=CROP_SIZE,
     margin=MARGIN,
-    min_area=16,
-    sequences=None,
-    test_fraction=0.25,
-    rng=None,
-    workers=2,
-    progress=True,
+    min_area: int = 16,
+    sequences: Sequence | None = None,
+    test_fraction: float = 0.25,
+    rng: np.random.Generator | None = None,
+    workers: int = 2,
+    progress: bool = True,
 ):
     """Cut every segment of a data set out, and write a manifest of the crops.
 

@@ -7,6 +7,7 @@ file that was cut short is an error instead of a half-grey picture.
 from __future__ import annotations
 
 import io
+import os
 import struct
 import zlib
 
@@ -21,7 +22,7 @@ _RGB, _PALETTE = 2, 3  # colour types of PNG; RGB is a bit of all but grey
 _JPEG, _JPEG_SCAN, _JPEG_END = b"\xff\xd8", b"\xff\xda", b"\xff\xd9"
 
 
-def read_image(path):
+def read_image(path: str | os.PathLike) -> np.ndarray:
     """Read a JPEG or PNG picture.
 
     Parameters
@@ -45,7 +46,7 @@ def read_image(path):
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB, dst=image)
 
 
-def read_rgba(path):
+def read_rgba(path: str | os.PathLike) -> np.ndarray:
     """Read a PNG or JPEG picture with its alpha channel, which is 255 where it has none.
 
     Parameters
@@ -68,7 +69,7 @@ def read_rgba(path):
     return cv2.cvtColor(_decode(path, data, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGBA)
 
 
-def write_rgba(path, image):
+def write_rgba(path: str | os.PathLike, image: np.ndarray):
     """Write a picture with alpha as PNG, quickly: areas of one colour shrink, the rest does not.
 
     Parameters
@@ -79,10 +80,10 @@ def write_rgba(path, image):
     runs = (cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE)
     data = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGBA2BGRA), runs)[1]
     with open(path, "wb") as file:
-        file.write(data)
+        file.write(data.tobytes())
 
 
-def read_label_map(path, colour="auto"):
+def read_label_map(path: str | os.PathLike, colour: str = "auto") -> np.ndarray:
     """Read a label map from a PNG file.
 
     Palette: the index is the label, whatever colours the palette holds. Grey: the value is the
@@ -125,7 +126,7 @@ def read_label_map(path, colour="auto"):
     return grey if depth >= 8 else grey // (255 // (2**depth - 1))  # OpenCV stretches to 0-255
 
 
-def write_label_map(path, label_map):
+def write_label_map(path: str | os.PathLike, label_map: np.ndarray):
     """Write a label map as PNG: DAVIS palette up to label 255, 16-bit grey up to 65,535.
 
     Parameters
@@ -155,7 +156,7 @@ def write_label_map(path, label_map):
     picture.save(path, format="PNG", compress_level=1, compress_type=zlib.Z_RLE)
 
 
-def davis_palette():
+def davis_palette() -> np.ndarray:
     """Return the colours of DAVIS (and PASCAL VOC) label maps.
 
     Returns

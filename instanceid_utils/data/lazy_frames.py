@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -26,7 +26,7 @@ class LazySequence(Sequence):
     (9, 4, [0, 1, 4, 9])
     """
 
-    def __init__(self, make, n):
+    def __init__(self, make: Callable, n: int):
         self._make, self._n = make, int(n)
 
     def __len__(self):
@@ -39,7 +39,7 @@ class LazySequence(Sequence):
         return self._make(index % self._n)
 
 
-def open_sequence(dataset, sequence):
+def open_sequence(dataset, sequence: str) -> tuple:
     """Return the frames and the label maps of a sequence, each read when it is asked for.
 
     Parameters

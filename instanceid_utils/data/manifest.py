@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from instanceid_utils.data.image_files import read_rgba
@@ -28,7 +30,7 @@ COLUMNS = tuple(MANIFEST_TYPES)
 SPLITS = ("train", "test")
 
 
-def read_manifest(path):
+def read_manifest(path: str | os.PathLike) -> pd.DataFrame:
     """Read and check a manifest.
 
     Parameters
@@ -86,7 +88,7 @@ def _check(path, manifest):
         raise ValueError(f"{path}: identity {both.idxmax()!r} is in both splits")
 
 
-def load_crops(manifest, folder):
+def load_crops(manifest: pd.DataFrame, folder: str | os.PathLike) -> np.ndarray:
     """Load the crops of a manifest.
 
     Parameters
@@ -122,7 +124,9 @@ def load_crops(manifest, folder):
     return crops
 
 
-def split_by_identity(identities, test_fraction, rng):
+def split_by_identity(
+    identities: npt.ArrayLike, test_fraction: float, rng: np.random.Generator
+) -> np.ndarray:
     """Put each identity, with all its crops, either into "train" or into "test".
 
     Splitting by frame would test on near copies of what was trained on.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -49,7 +51,7 @@ class SegmentSet:
         return SegmentSet(crops, self.identities, self.sequences, self.frames, self.names)
 
 
-def from_manifest(folder, split=None):
+def from_manifest(folder: str | os.PathLike, split: str | None = None):
     """Load the crops that `data.extract` left in a folder.
 
     Parameters
@@ -83,13 +85,13 @@ def _frame_numbers(manifest):
 
 def collect(
     dataset,
-    sequences=None,
+    sequences: Sequence | None = None,
     *,
     size=CROP_SIZE,
     margin=MARGIN,
-    min_area=1,
-    keep_background=False,
-    progress=True,
+    min_area: int = 1,
+    keep_background: bool = False,
+    progress: bool = True,
 ):
     """Cut all segments of an annotated data set into memory.
 

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 
-def raw_pixels(crops, size=16):
+def raw_pixels(crops: np.ndarray, size: int = 16) -> np.ndarray:
     """RGB pixels of the shrunken crop, relative to mid grey; zero outside the mask.
 
     Parameters
@@ -32,7 +32,7 @@ def raw_pixels(crops, size=16):
     return _unit(vectors.reshape(len(crops), size * size * 3))
 
 
-def hsv_histogram(crops, bins=(8, 4, 4)):
+def hsv_histogram(crops: np.ndarray, bins: tuple = (8, 4, 4)) -> np.ndarray:
     """Colour histogram of the mask's pixels, as square roots (Hellinger).
 
     The L2 distance between square roots of two distributions is sqrt(2) times their Hellinger

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -47,7 +48,15 @@ class Embedder:
     True
     """
 
-    def __init__(self, network, *, threshold=None, weights_sha256=None, margin=MARGIN, card=None):
+    def __init__(
+        self,
+        network,
+        *,
+        threshold: float | None = None,
+        weights_sha256: str | None = None,
+        margin: float = MARGIN,
+        card=None,
+    ):
         self.network = network
         self.threshold = threshold
         self.weights_sha256 = weights_sha256
@@ -60,7 +69,7 @@ class Embedder:
         )
 
     @classmethod
-    def pretrained(cls, card=None):
+    def pretrained(cls, card: str | os.PathLike | None = None):
         """Load weights, by default the shipped ones, with their calibrated threshold.
 
         Parameters
@@ -86,7 +95,7 @@ class Embedder:
             card=facts,
         )
 
-    def embed(self, frame, masks):
+    def embed(self, frame: np.ndarray, masks: np.ndarray) -> np.ndarray:
         """Embed every segment of a frame.
 
         Parameters
@@ -110,7 +119,7 @@ class Embedder:
         check_frame(frame, segments.frame_shape)
         return self.embed_crops(cut_crops(frame, segments, self.crop_size, self.margin))
 
-    def embed_crops(self, crops):
+    def embed_crops(self, crops: np.ndarray) -> np.ndarray:
         """Embed crops.
 
         Parameters

@@ -118,15 +118,15 @@ def _residual(x, width):
 
 
 def build_network(
-    crop_size=64,
-    dim=128,
+    crop_size: int = 64,
+    dim: int = 128,
     *,
-    widths=WIDTHS,
-    n_bins=64,
-    pooling="masked",
-    backbone=None,
-    backbone_weights=None,
-    colour_weight=0.0,
+    widths: tuple = WIDTHS,
+    n_bins: int = 64,
+    pooling: str = "masked",
+    backbone: str | None = None,
+    backbone_weights: str | None = None,
+    colour_weight: float = 0.0,
 ):
     """Build the network, untrained.
 

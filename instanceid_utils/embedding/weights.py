@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import zipfile
 from pathlib import Path
 
@@ -46,7 +47,7 @@ def file_sha256(path):
     return digest.hexdigest()
 
 
-def save_weights(network, card_path, architecture, **facts):
+def save_weights(network, card_path: str | os.PathLike, architecture: dict, **facts) -> str:
     """Write a network's weights and their card.
 
     Parameters
@@ -96,7 +97,7 @@ def read_card(card_path):
     return card
 
 
-def load_weights(card_path):
+def load_weights(card_path: str | os.PathLike) -> tuple:
     """Build the network a card describes and fill it.
 
     Parameters

@@ -13,6 +13,7 @@ sequences or frames far enough away, it is one that *comes back*.
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -39,16 +40,16 @@ def calibrate(
     sequences,
     frames,
     *,
-    rule="cost",
-    reuse_cost=1.0,
-    target=None,
-    n_others=10,
-    max_exemplars=8,
-    min_gap=MIN_GAP,
-    n_rounds=4,
-    n_bootstrap=1000,
-    rng=None,
-    weights_sha256=None,
+    rule: str = "cost",
+    reuse_cost: float = 1.0,
+    target: float | None = None,
+    n_others: int = 10,
+    max_exemplars: int = 8,
+    min_gap: int = MIN_GAP,
+    n_rounds: int = 4,
+    n_bootstrap: int = 1000,
+    rng: np.random.Generator | None = None,
+    weights_sha256: str | None = None,
 ):
     """Choose the threshold for tracking from labelled segments.
 
@@ -100,7 +101,7 @@ def calibrate(
             f"nothing to calibrate on: {len(d_same)} pairs of the same identity at least "
             f"{min_gap} frames apart, {len(d_different)} pairs of different ones"
         )
-    mistakes = _MistakeCounts(
+    mistakes = MistakeCounts(
         simulate_appearances(
             embeddings,
             *where,
@@ -165,7 +166,7 @@ def _fixed(at, rates):
     return np.full(len(rates["false_reuse"]), max(at, 1))
 
 
-def calibrate_dataset(embedder, dataset, sequences=None, **options):
+def calibrate_dataset(embedder, dataset, sequences: Sequence | None = None, **options):
     """Calibrate on one's own annotated video.
 
     Parameters
@@ -272,7 +273,7 @@ def _nearest_own(embeddings, where, mine, n_known, min_gap):
     return np.where(known, pairwise_distances(embeddings), np.inf).min(axis=1)
 
 
-class _MistakeCounts:
+class MistakeCounts:
     """Counts of the three mistakes for each identity, at each of `THRESHOLDS`.
 
     An ID is a candidate if its distance is below the threshold, and the nearest one wins; an

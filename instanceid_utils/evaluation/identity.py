@@ -6,6 +6,8 @@ only their IDs are compared; where the masks are its own, they are matched by ma
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import motmetrics
 import numpy as np
 import pandas as pd
@@ -33,7 +35,7 @@ class IdentityScorer:
     (0.75, 1)
     """
 
-    def __init__(self, min_iou=0.5):
+    def __init__(self, min_iou: float = 0.5):
         self.min_iou = min_iou
         self._frames = []  # (truth (T,), predicted (P,), similarity (T, P)) by running numbers
         self._names = ({}, {})
@@ -43,7 +45,7 @@ class IdentityScorer:
         """Start another video, where the same numbers mean other identities on both sides."""
         self._video += 1
 
-    def add_ids(self, truth_ids, predicted_ids):
+    def add_ids(self, truth_ids: Sequence, predicted_ids: Sequence):
         """Add a frame whose masks are the true ones.
 
         Parameters
@@ -66,7 +68,7 @@ class IdentityScorer:
         similarity = similarity[np.ix_(truth > 0, predicted > 0)]
         self._add(truth[truth > 0], predicted[predicted > 0], similarity)
 
-    def add_maps(self, truth_map, predicted_map):
+    def add_maps(self, truth_map: np.ndarray | None, predicted_map: np.ndarray):
         """Add a frame whose masks may differ from the true ones.
 
         Parameters
@@ -88,7 +90,7 @@ class IdentityScorer:
                 raise ValueError(f"a {side} ID stands twice in one frame")
         self._frames.append((*numbers, similarity))
 
-    def scores(self):
+    def scores(self) -> dict:
         """Score all frames so far.
 
         Returns
@@ -171,7 +173,7 @@ def hota(frames, n_truth, n_predicted):
     }
 
 
-def mask_iou(truth_map, predicted_map):
+def mask_iou(truth_map: np.ndarray, predicted_map: np.ndarray) -> tuple:
     """Intersection over union of all pairs of segments of two label maps.
 
     Parameters
@@ -215,7 +217,7 @@ def mask_iou(truth_map, predicted_map):
     return (*ids, iou)
 
 
-def score_table(scorers):
+def score_table(scorers: dict) -> pd.DataFrame:
     """Put the scores of several trackers side by side.
 
     Parameters

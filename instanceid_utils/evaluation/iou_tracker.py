@@ -42,7 +42,7 @@ class IouTracker:
     array([2, 1])
     """
 
-    def __init__(self, min_iou=0.3, max_age=30):
+    def __init__(self, min_iou: float = 0.3, max_age: int = 30):
         self.min_iou, self.max_age = min_iou, max_age
         self._next_id, self._time = 1, 0
         self.new_video()
@@ -53,7 +53,7 @@ class IouTracker:
         self._boxes_tlbr = np.zeros((0, 4))
         self._seen = np.zeros(0, np.int64)
 
-    def update(self, frame, masks):
+    def update(self, frame: np.ndarray, masks: np.ndarray):
         """Give every segment of the next frame an ID.
 
         Parameters

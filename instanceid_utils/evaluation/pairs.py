@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
 MIN_GAP = 20
 _BLOCK = 512
 
 
-def pairwise_distances(a, b=None):
+def pairwise_distances(a: npt.ArrayLike, b: npt.ArrayLike | None = None) -> np.ndarray:
     """L2 distances, not squared, between two sets of vectors.
 
     Summed in float64: in float32, ``|a|^2 + |b|^2 - 2ab`` turns the distance between equal unit
@@ -47,7 +48,13 @@ def pairwise_distances(a, b=None):
     return out
 
 
-def valid_pairs(identities, sequences, frames, min_gap=MIN_GAP, queries=slice(None)):
+def valid_pairs(
+    identities: npt.ArrayLike,
+    sequences: npt.ArrayLike,
+    frames: npt.ArrayLike,
+    min_gap: int = MIN_GAP,
+    queries=slice(None),
+) -> np.ndarray:
     """Which segments belong to the gallery of each query.
 
     All do, but the query itself and those of its own identity from frames of its own sequence
@@ -110,7 +117,7 @@ def iterate_pairs(embeddings, identities, sequences, frames, min_gap=MIN_GAP):
         yield distances, a + start, b, identities[a + start] == identities[b]
 
 
-def pair_distances(embeddings, identities, sequences, frames, min_gap=MIN_GAP):
+def pair_distances(embeddings, identities, sequences, frames, min_gap=MIN_GAP) -> tuple:
     """Distances of all allowed pairs, each pair once.
 
     Returns
@@ -149,7 +156,9 @@ def _check_vectors(vectors, name):
     return vectors
 
 
-def roc_curve(d_same, d_different, thresholds=None):
+def roc_curve(
+    d_same: npt.ArrayLike, d_different: npt.ArrayLike, thresholds: npt.ArrayLike | None = None
+) -> tuple:
     """Return false and true accept rates; a pair is accepted if distance <= threshold.
 
     Parameters
@@ -173,7 +182,7 @@ def roc_curve(d_same, d_different, thresholds=None):
     return far, tar, np.asarray(thresholds)
 
 
-def verification(d_same, d_different):
+def verification(d_same, d_different) -> dict:
     """How well one threshold tells same from different pairs.
 
     Returns

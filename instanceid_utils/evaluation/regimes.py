@@ -8,6 +8,7 @@ tracker gets perfect masks and is judged on identity alone.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from functools import partial
 
 import cv2
@@ -92,7 +93,7 @@ REGIMES = {
 }
 
 
-def score_regime(make_tracker, videos, scorer=None, total=None):
+def score_regime(make_tracker: Callable, videos: Iterable, scorer=None, total: int | None = None):
     """Run a tracker over the videos of a regime.
 
     Parameters

@@ -7,6 +7,8 @@ by another tracker.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+
 import pandas as pd
 
 from instanceid_utils.evaluation.identity import IdentityScorer, score_table
@@ -15,7 +17,7 @@ from instanceid_utils.tracking.observation import observe
 from instanceid_utils.tracking.tracker import InstanceID
 
 
-def record(embedder, stream):
+def record(embedder, stream: Iterable) -> list:
     """Observe every frame of a stream.
 
     Parameters
@@ -32,7 +34,7 @@ def record(embedder, stream):
     return [observe(embedder, frame, masks) for frame, masks in stream]
 
 
-def replay(tracker, observations):
+def replay(tracker, observations: Iterable) -> list:
     """Let a tracker decide on what was observed, frame by frame.
 
     Parameters
@@ -58,7 +60,7 @@ def replay(tracker, observations):
     return updates
 
 
-def score_updates(observations, updates, scorer=None):
+def score_updates(observations: Sequence, updates: Sequence, scorer=None):
     """Compare the IDs given with the labels of the masks, taken as true identities.
 
     Parameters
@@ -79,7 +81,7 @@ def score_updates(observations, updates, scorer=None):
     return scorer
 
 
-def mistakes(observations, updates):
+def mistakes(observations, updates) -> dict:
     """Count what a threshold trades: new IDs for known instances, known IDs for others.
 
     An ID belongs to the instance that it was given to first.
@@ -114,7 +116,7 @@ def mistakes(observations, updates):
     return counts
 
 
-def contest(observations, make_trackers):
+def contest(observations: Sequence, make_trackers: dict) -> pd.DataFrame:
     """Let several trackers decide on the same observations, and put their scores side by side.
 
     Parameters
@@ -136,7 +138,7 @@ def contest(observations, make_trackers):
     )
 
 
-def sweep(observations, embedder, thresholds, **settings):
+def sweep(observations: Sequence, embedder, thresholds: Iterable, **settings) -> pd.DataFrame:
     """Track again with one threshold after the other, and count the mistakes.
 
     Parameters

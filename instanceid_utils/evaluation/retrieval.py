@@ -8,10 +8,12 @@ embedding, so that one that has collapsed gets no credit for the order of the da
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from instanceid_utils.embedding.descriptors import hsv_histogram, raw_pixels
 from instanceid_utils.evaluation import bootstrap
@@ -99,7 +101,7 @@ class RetrievalReport:
         out.update({f"{name}_interval": list(ends) for name, ends in self.intervals.items()})
         return out
 
-    def worst_confusions(self, k=8, per_pair=1):
+    def worst_confusions(self, k: int = 8, per_pair: int | None = 1) -> list:
         """Return the k nearest wrong neighbours, for pictures.
 
         Parameters
@@ -127,7 +129,7 @@ class RetrievalReport:
         return format_table({"": self})
 
 
-def format_table(reports, intervals=True):
+def format_table(reports: dict, intervals: bool = True) -> str:
     """Lay out reports as a Markdown table, one row each.
 
     Parameters
@@ -157,7 +159,7 @@ def format_table(reports, intervals=True):
 _BLOCK = 512
 
 
-def positive_ranks(d_positive, d_negative):
+def positive_ranks(d_positive: np.ndarray, d_negative: np.ndarray) -> np.ndarray:
     """1-based ranks of a query's positives among its gallery, a tie going to the negative.
 
     From these come CMC rank-k (``ranks[0] <= k``), average precision (the mean of n / ranks[n]
@@ -181,7 +183,9 @@ def positive_ranks(d_positive, d_negative):
     return ahead + np.arange(1, len(d_positive) + 1)
 
 
-def nearest_neighbours(embeddings, identities, sequences, frames, queries, k=8, min_gap=MIN_GAP):
+def nearest_neighbours(
+    embeddings, identities, sequences, frames, queries, k=8, min_gap=MIN_GAP
+) -> tuple:
     """Return the k nearest segments in the gallery of each query, for ranked strips.
 
     Returns
@@ -200,7 +204,13 @@ def nearest_neighbours(embeddings, identities, sequences, frames, queries, k=8, 
 
 
 def evaluate_retrieval(
-    embeddings, identities, sequences, frames, min_gap=MIN_GAP, n_bootstrap=1000, rng=None
+    embeddings: npt.ArrayLike,
+    identities: npt.ArrayLike,
+    sequences: npt.ArrayLike,
+    frames: npt.ArrayLike,
+    min_gap: int = MIN_GAP,
+    n_bootstrap: int = 1000,
+    rng: np.random.Generator | None = None,
 ):
     """Rank every segment's gallery and measure how well identities are told apart.
 
@@ -321,7 +331,7 @@ def _intervals(results, index, pairs, d_same, d_different, n_draws, rng):
     return {metric: bootstrap.interval(draws[metric]) for metric in METRICS}
 
 
-def evaluate_beside_baselines(embed, parts):
+def evaluate_beside_baselines(embed: Callable, parts: dict) -> dict:
     """Evaluate an embedding beside raw pixels and the colour histogram.
 
     Parameters
@@ -335,7 +345,11 @@ def evaluate_beside_baselines(embed, parts):
     dict of str to RetrievalReport
         ``set: embedding`` -> report.
     """
-    embeddings = {"raw pixels": raw_pixels, "HSV histogram": hsv_histogram, "InstanceID": embed}
+    embeddings: dict[str, Callable] = {
+        "raw pixels": raw_pixels,
+        "HSV histogram": hsv_histogram,
+        "InstanceID": embed,
+    }
     return {
         f"{name}: {title}": evaluate_retrieval(
             function(part.crops), part.identities, part.sequences, part.frames

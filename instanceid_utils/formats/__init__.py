@@ -1,4 +1,7 @@
-"""Masks from any segmentation model, as a stream of frames.
+"""Formats: masks from any segmentation model.
+
+In go files, folders and what a model holds in memory; out come the masks of each frame, decoded
+when they are asked for:
 
 =================  ==========================================================================
 ``palette``        folder of DAVIS / YouTube-VOS palette PNGs (grey and RGB-coded ones too)
@@ -9,11 +12,12 @@
 ``youtube-vis``    YouTube-VIS (COCO-VIS) JSON: data set or results
 =================  ==========================================================================
 
-`from_model` does the same for what a model holds in memory.
+`from_model` takes what a model holds in memory.
 """
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from instanceid_utils.formats import coco, mots, npz, palette, youtube_vis
@@ -41,7 +45,13 @@ FORMATS = {
 }
 
 
-def read_masks(path, format=None, *, frame_shape=None, sequence=None):
+def read_masks(
+    path: str | os.PathLike,
+    format: str | None = None,
+    *,
+    frame_shape: tuple | None = None,
+    sequence: str | None = None,
+):
     """Open the masks of a video.
 
     Parameters
@@ -77,7 +87,7 @@ def read_masks(path, format=None, *, frame_shape=None, sequence=None):
     if path.is_dir() != (format in ("palette", "mots-png", "npz")):
         kind = "file" if path.is_dir() else "folder"
         raise FormatError(f"{path}: masks in the format {format!r} are in a {kind}")
-    options = {"frame_shape": frame_shape}
+    options: dict = {"frame_shape": frame_shape}
     if format == "youtube-vis":
         options["sequence"] = sequence
     elif sequence is not None:

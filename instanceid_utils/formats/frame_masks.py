@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -82,7 +83,9 @@ class MaskReader(Mapping):
         Frame numbers by the frames' own names.
     """
 
-    def __init__(self, path, entries, decode, names=None):
+    def __init__(
+        self, path: str | os.PathLike, entries: dict, decode: Callable, names: dict | None = None
+    ):
         self.path = Path(path)
         self.names = dict(names or {})
         self._entries = dict(sorted(entries.items()))
@@ -104,7 +107,13 @@ class MaskReader(Mapping):
         return f"{type(self).__name__}({str(self.path)!r}, {len(self)} frames)"
 
 
-def clean_masks(frame, *, min_score=MIN_SCORE, min_area=MIN_AREA, min_visible=MIN_VISIBLE):
+def clean_masks(
+    frame,
+    *,
+    min_score: float = MIN_SCORE,
+    min_area: int = MIN_AREA,
+    min_visible: float = MIN_VISIBLE,
+):
     """Turn the masks of a frame into a label map: overlaps resolved, tiny segments dropped.
 
     Where the masks carry scores, those below ``min_score`` go. Then from the highest score down

@@ -13,7 +13,7 @@ from instanceid_utils.formats import rle
 from instanceid_utils.formats.frame_masks import FrameMasks, check_lengths
 
 
-def from_model(output, number=0, frame_shape=None):
+def from_model(output: object, number: int = 0, frame_shape: tuple | None = None):
     """Turn the output of a segmentation model for one frame into `FrameMasks`.
 
     Parameters

@@ -6,9 +6,11 @@ squared, between unit vectors.
 
 from __future__ import annotations
 
+import os
 import threading
 
 import numpy as np
+import numpy.typing as npt
 
 from instanceid_utils.gallery.store import checks
 from instanceid_utils.gallery.store.audit import audit
@@ -58,15 +60,15 @@ class Gallery:
 
     def __init__(
         self,
-        dim,
+        dim: int,
         *,
-        max_exemplars=8,
-        policy="exemplars",
-        momentum=0.9,
-        min_novelty=0.05,
-        exact_limit=5_000,
+        max_exemplars: int = 8,
+        policy: str = "exemplars",
+        momentum: float = 0.9,
+        min_novelty: float = 0.05,
+        exact_limit: int = 5_000,
         n_probe=24,
-        n_threads=1,
+        n_threads: int = 1,
         weights_sha256=None,
         threshold=None,
     ):
@@ -112,7 +114,14 @@ class Gallery:
         """
         return self._change(0, self._core.table.new_id)
 
-    def add(self, ids, vectors, *, time=None, keep=None):
+    def add(
+        self,
+        ids: npt.ArrayLike,
+        vectors: np.ndarray,
+        *,
+        time: float | None = None,
+        keep: npt.ArrayLike | None = None,
+    ):
         """Add a view of each ID, all or none of them.
 
         Parameters
@@ -139,7 +148,7 @@ class Gallery:
         if len(ids):
             self._change(len(ids), self._core.add, ids, vectors, time, keep)
 
-    def search(self, vectors, k=5):
+    def search(self, vectors: np.ndarray, k: int = 5) -> tuple:
         """Find the k nearest IDs of each vector.
 
         Parameters
@@ -162,7 +171,7 @@ class Gallery:
             ids, squared = self._core.nearest_ids(vectors, k)
         return ids, np.sqrt(squared)
 
-    def distances_to(self, ids, vectors):
+    def distances_to(self, ids: npt.ArrayLike, vectors: np.ndarray) -> np.ndarray:
         """Return L2 distances (not squared) of each vector to each of some IDs.
 
         Parameters
@@ -255,7 +264,7 @@ class Gallery:
             write_arrays(path, notes, arrays)
 
     @classmethod
-    def load(cls, path, *, weights_sha256=None):
+    def load(cls, path: str | os.PathLike, *, weights_sha256: str | None = None):
         """Read a gallery that goes on as if it had never stopped.
 
         Parameters

@@ -36,8 +36,8 @@ def record_video(
     segmenter=None,
     min_area=None,
     min_score=None,
-    stop=None,
-    progress=True,
+    stop: int | None = None,
+    progress: bool = True,
     **options,
 ):
     """Watch a video once; a frame without masks counts as one without segments.

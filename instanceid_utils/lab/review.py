@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -46,7 +47,9 @@ class Review:
         What was done by hand, in order; JSON values.
     """
 
-    def __init__(self, observations, embedder, *, threshold=None, **settings):
+    def __init__(
+        self, observations: Sequence, embedder, *, threshold: float | None = None, **settings
+    ):
         if "gallery" in settings:
             raise ValueError("gallery: a review decides from an empty one, again and again")
         self.observations, self.embedder = list(observations), embedder

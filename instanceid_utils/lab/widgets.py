@@ -7,6 +7,8 @@ frames are decoded when they are shown.
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
 from html import escape
 
 import ipywidgets
@@ -17,7 +19,14 @@ from instanceid_utils.lab.review import Review
 
 
 def tracker_widget(
-    frames, label_maps, embedder, *, observations=None, width=640, output_dir="tracked", **settings
+    frames: Sequence,
+    label_maps: Sequence,
+    embedder,
+    *,
+    observations: Sequence | None = None,
+    width: int = 640,
+    output_dir: str | os.PathLike = "tracked",
+    **settings,
 ):
     """Track a video and show it.
 
@@ -150,7 +159,7 @@ class TrackerWidget(ipywidgets.VBox):
         """ID of the selected segment, None without one."""
         return None if self._selected is None else int(self.ids[self._selected])
 
-    def select(self, x, y):
+    def select(self, x: int, y: int):
         """Select the segment at a pixel of the frame, the smallest where several overlap.
 
         Parameters

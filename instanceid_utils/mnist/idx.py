@@ -13,11 +13,12 @@ import os
 import struct
 import zlib
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
 
-def read_idx(path):
+def read_idx(path: str | os.PathLike) -> np.ndarray:
     """Read an IDX file into memory.
 
     Parameters
@@ -41,7 +42,7 @@ def read_idx(path):
     return IdxReader(path).read()
 
 
-def write_idx(path, array):
+def write_idx(path: str | os.PathLike, array: np.ndarray):
     """Write an array as an IDX file; it appears under its name only when it is whole.
 
     Parameters
@@ -103,7 +104,7 @@ class IdxReader:
     ``for batch in IdxReader("train-images-idx3-ubyte.gz").batches(1000): ...``
     """
 
-    def __init__(self, path):
+    def __init__(self, path: str | os.PathLike):
         self.path = Path(path)
         self.compressed = self.path.suffix == ".gz"
         with _open(self.path) as file, _clear_errors(self.path):
@@ -156,7 +157,7 @@ class IdxReader:
             self._check_end(file)
         return items
 
-    def batches(self, batch_size):
+    def batches(self, batch_size: int):
         """Read the file from start to end.
 
         Parameters
@@ -238,7 +239,14 @@ class IdxWriter:
     ``with IdxWriter("labels", (), np.uint8) as writer: writer.append(np.arange(10, dtype="u1"))``
     """
 
-    def __init__(self, path, item_shape, dtype, count=None, level=1):
+    def __init__(
+        self,
+        path: str | os.PathLike,
+        item_shape: tuple,
+        dtype,
+        count: int | None = None,
+        level: int = 1,
+    ):
         self.path = Path(path)
         self.item_shape = tuple(int(n) for n in item_shape)
         self.dtype = np.dtype(dtype).newbyteorder("=")
@@ -252,7 +260,8 @@ class IdxWriter:
         self.count, self.n_written = count, 0
         head = self._header(count or 0)
         self._part = self.path.with_name(f".{self.path.name}.{os.getpid()}.part")
-        self._raw = self._file = open(self._part, "wb")  # noqa: SIM115
+        self._raw = open(self._part, "wb")
+        self._file: BinaryIO | gzip.GzipFile = self._raw
         if self.compressed:
             self._file = gzip.GzipFile("", "wb", level, self._raw, mtime=0)
         self._file.write(head)
@@ -265,7 +274,7 @@ class IdxWriter:
             )
         return struct.pack(f">BBBB{len(shape)}I", 0, 0, _CODES[self.dtype], len(shape), *shape)
 
-    def append(self, batch):
+    def append(self, batch: np.ndarray):
         """Append items.
 
         Parameters

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 from collections import namedtuple
 from pathlib import Path
 
@@ -46,15 +47,15 @@ Mnist = namedtuple("Mnist", "images labels names")
 
 
 def write_mnist(
-    source,
-    out_dir,
+    source: str | os.PathLike,
+    out_dir: str | os.PathLike,
     *,
-    grey_size=GREY_SIZE,
-    colour_size=CROP_SIZE,
-    test_fraction=0.25,
-    rng=None,
-    progress=True,
-):
+    grey_size: int = GREY_SIZE,
+    colour_size: int = CROP_SIZE,
+    test_fraction: float | None = 0.25,
+    rng: np.random.Generator | None = None,
+    progress: bool = True,
+) -> dict:
     """Convert crops, or a folder of images per identity, to MNIST files.
 
     A picture that is not square is padded, not stretched, and padding is background.
@@ -114,7 +115,7 @@ def write_mnist(
     return counts
 
 
-def read_mnist(folder, split, kind="colour"):
+def read_mnist(folder: str | os.PathLike, split: str, kind: str = "colour") -> tuple:
     """Read the images and labels of a split.
 
     Parameters

@@ -6,6 +6,9 @@ of masks; segments belong together where they overlap by half (IoU).
 
 from __future__ import annotations
 
+import os
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pandas as pd
 
@@ -13,10 +16,13 @@ from instanceid_utils.evaluation.identity import IdentityScorer, mask_iou
 from instanceid_utils.formats import read_masks
 from instanceid_utils.pictures.timeline import id_runs, plot_runs
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 MIN_IOU = 0.5
 
 
-def compare_runs(runs, truth=None):
+def compare_runs(runs: dict, truth: str | os.PathLike | None = None) -> pd.DataFrame:
     """Count the IDs of several runs, and with a truth their mistakes.
 
     Parameters
@@ -50,7 +56,7 @@ def compare_runs(runs, truth=None):
     return pd.DataFrame.from_dict(rows, orient="index")
 
 
-def sightings(path, truth=None):
+def sightings(path, truth=None) -> list:
     """Read which IDs each frame shows, and whose they are.
 
     Parameters
@@ -77,7 +83,7 @@ def sightings(path, truth=None):
     return found
 
 
-def owners(path, truth):
+def owners(path, truth) -> dict:
     """Find the ID that each true identity had most of the time.
 
     Returns
@@ -91,7 +97,7 @@ def owners(path, truth):
     return {int(k): int(v.mode()[0]) for k, v in table.groupby("identity").id}
 
 
-def plot_comparison(runs, truth=None, width=9.0):
+def plot_comparison(runs, truth=None, width: float = 9.0) -> Figure:
     """Draw the timelines of several runs below each other; see `pictures.plot_runs`.
 
     Parameters

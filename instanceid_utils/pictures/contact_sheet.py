@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from instanceid_utils.segments.crops import cut_crops
 from instanceid_utils.video.overlay import id_colour
@@ -27,7 +28,7 @@ class ContactSheet:
         Side of a crop in pixels.
     """
 
-    def __init__(self, n_crops=8, size=72):
+    def __init__(self, n_crops: int = 8, size: int = 72):
         self.n_crops, self.size = n_crops, size
         self._rows = {}  # ID -> [first frame, last frame, sightings, stride, [(frame, crop)]]
 
@@ -36,7 +37,7 @@ class ContactSheet:
         """The IDs seen, in order of their first sighting."""
         return list(self._rows)
 
-    def add(self, index, frame, segments, ids):
+    def add(self, index: int, frame: np.ndarray, segments, ids: npt.ArrayLike):
         """Take in one frame.
 
         Parameters
@@ -64,7 +65,7 @@ class ContactSheet:
             if len(row[4]) >= 2 * self.n_crops:
                 row[4], row[3] = row[4][::2], 2 * row[3]
 
-    def pages(self, rows_per_page=40, unit="frame"):
+    def pages(self, rows_per_page: int = 40, unit: str = "frame"):
         """Draw the sheet.
 
         Parameters

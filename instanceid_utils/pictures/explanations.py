@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Sequence
 from html import escape
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -13,8 +15,11 @@ from instanceid_utils.segments.crops import cut_crops
 from instanceid_utils.segments.segments import find_segments
 from instanceid_utils.video.overlay import id_colour
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
-def sentence(decision, names=None):
+
+def sentence(decision, names: dict | None = None):
     """Say in plain words why a segment got its ID.
 
     Parameters
@@ -65,7 +70,7 @@ def _name(id_, names):
     return (names or {}).get(id_, f"ID {id_}")
 
 
-def first_sightings(ids):
+def first_sightings(ids: Sequence) -> dict:
     """Find where each ID was given first.
 
     Parameters
@@ -96,7 +101,7 @@ def crop_of(frame, masks, row, size=64):
     return cut_crops(frame, find_segments(masks).select([row]), size)[0]
 
 
-def first_crops(frames, label_maps, ids):
+def first_crops(frames: Sequence, label_maps: Sequence, ids: Sequence) -> dict:
     """Cut out each ID where it was seen first.
 
     Parameters
@@ -114,7 +119,9 @@ def first_crops(frames, label_maps, ids):
     return {id_: crop_of(frames[t], label_maps[t], row) for id_, (t, row) in found}
 
 
-def show_decision(decision, crop, neighbour_crops, names=None):
+def show_decision(
+    decision, crop: np.ndarray, neighbour_crops: dict, names: dict | None = None
+) -> Figure:
     """Draw a segment, then its nearest IDs framed in their colours.
 
     Parameters

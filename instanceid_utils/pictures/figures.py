@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.offsetbox import AnnotationBbox, OffsetImage
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 # Okabe and Ito 2008: told apart by colour-blind readers too.
 SAME, DIFFERENT, NEUTRAL = "#0072B2", "#D55E00", "#6f6f6f"
@@ -20,7 +25,13 @@ def on_grey(crops, grey=128):
     return (crops[..., :3] * alpha + grey * (1 - alpha) + 0.5).astype(np.uint8)
 
 
-def show_crops(rows, row_titles=None, titles=None, colours=None, size=1.0):
+def show_crops(
+    rows: list,
+    row_titles: list | None = None,
+    titles: list | None = None,
+    colours: list | None = None,
+    size: float = 1.0,
+) -> Figure:
     """Draw rows of crops.
 
     Parameters
@@ -65,7 +76,13 @@ def show_crops(rows, row_titles=None, titles=None, colours=None, size=1.0):
     return figure
 
 
-def show_retrieval(crops, identities, queries, neighbours, distances):
+def show_retrieval(
+    crops: np.ndarray,
+    identities: np.ndarray,
+    queries: np.ndarray,
+    neighbours: np.ndarray,
+    distances: np.ndarray,
+) -> Figure:
     """Draw ranked retrieval: each query, then its neighbours framed right or wrong.
 
     Parameters
@@ -90,7 +107,7 @@ def show_retrieval(crops, identities, queries, neighbours, distances):
     return show_crops(rows, titles=titles, colours=colours)
 
 
-def plot_history(history):
+def plot_history(history: list):
     """Draw loss, share of active triplets, and validation rank-1 and mAP over the epochs.
 
     Parameters
@@ -123,7 +140,7 @@ def plot_distances(d_same, d_different, threshold=None, ax=None):
     return ax.figure
 
 
-def plot_roc(curves, ax=None):
+def plot_roc(curves: dict, ax=None):
     """Draw ROC curves with a logarithmic axis of false accepts.
 
     Parameters
@@ -158,7 +175,14 @@ def plot_sweep(table, threshold, ax=None):
     return ax.figure
 
 
-def plot_map(points, crops, identities, zoom=0.45, max_thumbnails=150, ax=None):
+def plot_map(
+    points: np.ndarray,
+    crops: np.ndarray,
+    identities: np.ndarray,
+    zoom: float = 0.45,
+    max_thumbnails: int = 150,
+    ax=None,
+):
     """Draw a 2-D map of embeddings with the crops as thumbnails, framed by identity.
 
     Parameters
@@ -175,7 +199,7 @@ def plot_map(points, crops, identities, zoom=0.45, max_thumbnails=150, ax=None):
     ax = ax or plt.subplots(figsize=(7, 6), layout="constrained")[1]
     names, index = np.unique(identities, return_inverse=True)
     colours = plt.get_cmap("turbo")(np.linspace(0.05, 0.95, len(names)))[index]
-    ax.scatter(*points.T, c=colours, s=6)
+    ax.scatter(points[:, 0], points[:, 1], c=colours, s=6)
     shown = np.unique(np.linspace(0, len(points) - 1, max_thumbnails).astype(int))
     for i in shown:
         style = {"edgecolor": colours[i], "linewidth": 1.5, "boxstyle": "square,pad=0.05"}

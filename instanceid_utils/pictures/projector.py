@@ -7,6 +7,7 @@ The projector reads plain files; none of them needs TensorFlow to be written::
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -29,7 +30,9 @@ embeddings {{
 """
 
 
-def export_projector(folder, embeddings, crops, **columns):
+def export_projector(
+    folder: str | os.PathLike, embeddings: np.ndarray, crops: np.ndarray, **columns
+) -> Path:
     """Write a folder that ``tensorboard --logdir`` shows in its projector.
 
     Parameters

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, cast
+
 import matplotlib.pyplot as plt
 import numpy as np
 
 from instanceid_utils.video.overlay import id_colour
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
-def id_runs(ids, rows=None):
+
+def id_runs(ids: Sequence, rows: Sequence | None = None) -> list:
     """Find the runs of frames in which a row shows one ID without a gap.
 
     Parameters
@@ -68,7 +74,15 @@ class IdRuns:
         self._open = {(row, id_): start for row, id_, start in still}
 
 
-def plot_timeline(ids, *, rows=None, names=None, cuts=(), title=None, ax=None):
+def plot_timeline(
+    ids,
+    *,
+    rows=None,
+    names: dict | None = None,
+    cuts: Sequence = (),
+    title: str | None = None,
+    ax=None,
+) -> Figure:
     """Draw a bar for every run of frames in which an ID is seen, in the colour of the ID.
 
     Parameters
@@ -98,7 +112,16 @@ def plot_timeline(ids, *, rows=None, names=None, cuts=(), title=None, ax=None):
     )
 
 
-def plot_runs(runs, n_frames, *, names=None, cuts=(), title=None, ax=None, row_title=None):
+def plot_runs(
+    runs: list,
+    n_frames: int,
+    *,
+    names=None,
+    cuts=(),
+    title=None,
+    ax=None,
+    row_title: str | None = None,
+) -> Figure:
     """Draw the runs of `id_runs` or `IdRuns`, see `plot_timeline`.
 
     Parameters
@@ -130,10 +153,12 @@ def plot_runs(runs, n_frames, *, names=None, cuts=(), title=None, ax=None, row_t
     ax.set_yticks(range(len(order)), [(names or {}).get(row, str(row)) for row in order])
     ax.set(xlim=(0, max(1, n_frames)), ylim=(max(1, len(order)) - 0.5, -0.5), xlabel="frame")
     ax.set(ylabel=row_title or "ID", title=title or "")
-    return ax.figure
+    return cast("Figure", ax.figure)
 
 
-def show_frames(frames, numbers=None, n_columns=3, width=7.0):
+def show_frames(
+    frames: Sequence, numbers: Sequence | None = None, n_columns: int = 3, width: float = 7.0
+) -> Figure:
     """Draw frames of a video in a grid.
 
     Parameters

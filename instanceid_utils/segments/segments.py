@@ -44,7 +44,7 @@ class Segments:
         )
 
 
-def find_segments(masks):
+def find_segments(masks: np.ndarray):
     """Find box, area and mask of every segment.
 
     Parameters
@@ -84,7 +84,8 @@ def find_segments(masks):
     if 0 in masks.shape[-2:]:
         raise ValueError(f"masks: expected at least one pixel, got shape {masks.shape}")
     found = _of_stack(masks) if stack else _of_label_map(masks)
-    return Segments(masks.shape[-2:], *found)
+    height, width = masks.shape[-2:]
+    return Segments((height, width), *found)
 
 
 def _mask_hint(masks):
@@ -164,7 +165,7 @@ def _check_labels(label_map):
 _NONE = np.zeros(0, np.int64), np.zeros((0, 4), np.int32), np.zeros(0, np.int64)
 
 
-def check_frame(frame, frame_shape=None):
+def check_frame(frame: np.ndarray, frame_shape: tuple | None = None):
     """Check that ``frame`` is a uint8 RGB picture (H, W, 3), of the size of its masks.
 
     Parameters

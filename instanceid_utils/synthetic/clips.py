@@ -7,6 +7,8 @@ background that the model takes for objects, as models do.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -27,7 +29,7 @@ _ONE_BY_ONE = (((0, 14),), ((0, 22),), ((0, 30),))
 FIXED_CAMERA = Plot(80, 3, absences=_ONE_BY_ONE, travel=0.02, shake=0)
 
 
-def write_clips(folder) -> None:
+def write_clips(folder: Path) -> None:
     """Write three clips: ``first`` and ``next`` with one cast in two places, ``fixed_camera``.
 
     Each is ``NAME.mp4``, with ``NAME.json``, the masks as COCO JSON with scores, and
@@ -46,7 +48,9 @@ def write_clips(folder) -> None:
     )
 
 
-def write_clip(folder, name, frames, rng, *, crumbs=0.25) -> None:
+def write_clip(
+    folder: Path, name: str, frames: Iterable, rng: np.random.Generator, *, crumbs: float = 0.25
+) -> None:
     """Write one clip; see `write_clips`.
 
     Parameters

@@ -7,6 +7,7 @@ import os
 import shutil
 import tempfile
 from dataclasses import dataclass, replace
+from pathlib import Path
 from pathlib import Path as FilePath
 
 import cv2
@@ -155,7 +156,15 @@ def _write_sequence(job):
     return name
 
 
-def generate(root, *, seed=0, n_train=20, scale=1.0, workers=2, progress=True):
+def generate(
+    root: str | os.PathLike,
+    *,
+    seed: int = 0,
+    n_train: int = 20,
+    scale: float = 1.0,
+    workers: int = 2,
+    progress: bool = True,
+) -> Path:
     """Write the generated data set, unless it is there already.
 
     Train and test share no identity: each sequence has a cast of its own.

@@ -156,8 +156,7 @@ def imperfect_mask(mask: np.ndarray, rng: np.random.Generator, level: float = 1.
             blob = np.zeros(mask.shape, np.uint8)
             side = np.sqrt(mask.sum())
             axes = tuple(int(1 + side * rng.uniform(0.03, 0.25)) for _ in range(2))
-            cv2.ellipse(
-                blob, (int(columns[i]), int(rows[i])), axes, rng.uniform(0, 180), 0, 360, 1, -1
-            )
+            centre = int(columns[i]), int(rows[i])
+            cv2.ellipse(blob, centre, axes, rng.uniform(0, 180), 0, 360, (1,), -1)
             found = found | (blob > 0) if rng.random() < 0.5 else found & (blob == 0)
     return found

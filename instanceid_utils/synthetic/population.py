@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,14 @@ GAP = 20  # frames between two views of a tracklet, as the retrieval rule counts
 
 
 def population(
-    n_identities, n_views, seed, cache, *, workers=2, progress=True, keep_background=False
+    n_identities: int,
+    n_views: int,
+    seed: int,
+    cache: str | os.PathLike,
+    *,
+    workers=2,
+    progress=True,
+    keep_background=False,
 ):
     """Draw a population of generated identities, or read what an earlier call drew.
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from instanceid_utils.segments.crops import cut_crops, with_background
@@ -28,7 +30,16 @@ def _draw_clip(body, rng, side):
     return draw_scene(actors, side, side, rng, n_occluders=n_occluders)
 
 
-def draw_tracklet(body, n_views, rng, *, size=64, margin=0.1, n_clips=None, keep_background=False):
+def draw_tracklet(
+    body,
+    n_views: int,
+    rng: np.random.Generator,
+    *,
+    size: int = 64,
+    margin: float = 0.1,
+    n_clips: int | None = None,
+    keep_background: bool = False,
+) -> tuple:
     """Crops of one identity.
 
     Parameters
@@ -54,7 +65,8 @@ def draw_tracklet(body, n_views, rng, *, size=64, margin=0.1, n_clips=None, keep
         n_clips = int(rng.choice([1, 2, 3], p=(0.55, 0.3, 0.15)))
     clips = np.sort(np.arange(n_views) % n_clips)
     crops = np.empty((n_views, size, size, 4), np.uint8)
-    scene, drawn_for = None, -1
+    scene: Any = None
+    drawn_for = -1
     for i, clip in enumerate(clips):
         segments = ()
         for attempt in range(20):
@@ -87,8 +99,16 @@ def _block(job):
 
 
 def draw_tracklets(
-    n_identities, n_views, seed, *, first=0, workers=2, progress=True, size=64, **options
-):
+    n_identities: int,
+    n_views: int,
+    seed: int,
+    *,
+    first: int = 0,
+    workers: int = 2,
+    progress: bool = True,
+    size=64,
+    **options,
+) -> tuple:
     """Crops of a population of identities, the same for the same seed however many workers.
 
     Parameters

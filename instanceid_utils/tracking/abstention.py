@@ -7,6 +7,7 @@ of them, by the mean distance, or stays the new instance that it was called.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -31,14 +32,14 @@ class Abstention:
         As a part of the threshold: how near to it (or to the runner-up) a cost is ambiguous.
     """
 
-    def __init__(self, n_updates=0, band=0.15):
+    def __init__(self, n_updates: int = 0, band: float = 0.15):
         self.n_updates, self.band = n_updates, band
         self._cases = {}
 
     def __contains__(self, id):
         return id in self._cases
 
-    def is_ambiguous(self, found, threshold):
+    def is_ambiguous(self, found, threshold: float) -> np.ndarray:
         """Tell which segments could go either way.
 
         Parameters
@@ -67,7 +68,7 @@ class Abstention:
         )
         return (near_threshold | rivals) & ~continued
 
-    def take(self, ids, provisional, found, threshold, time):
+    def take(self, ids: np.ndarray, provisional: np.ndarray, found, threshold: float, time: int):
         """Take a frame over: open the cases that begin in it, note what it says on all.
 
         Parameters
@@ -88,7 +89,7 @@ class Abstention:
             self.open(ids[row], dict(candidates), time)
         self.observe(ids, found)
 
-    def open(self, id, candidates, time):
+    def open(self, id: int, candidates: dict, time: int):
         """Start a case.
 
         Parameters
@@ -103,7 +104,7 @@ class Abstention:
         none = {candidate: [] for candidate in candidates}
         self._cases[int(id)] = _Case(time + self.n_updates, dict(candidates), none)
 
-    def observe(self, ids, found):
+    def observe(self, ids: Iterable, found):
         """Note what a frame says on the open cases.
 
         A case is followed by its ID, or, where its segment was given another ID already, by
@@ -127,7 +128,7 @@ class Abstention:
                 for candidate, values in case.distances.items():
                     values.append(min(seen.get(candidate, 2.0), 2.0))
 
-    def settle(self, time, threshold, known):
+    def settle(self, time: int | None, threshold: float, known) -> dict:
         """Close the cases that are due.
 
         Parameters
@@ -153,7 +154,7 @@ class Abstention:
                 for candidate, values in case.distances.items()
                 if values and candidate in known and candidate not in case.rivals
             }
-            best = min(means, key=means.get, default=None)
+            best = min(means, key=lambda candidate: means[candidate], default=None)
             if best is not None and means[best] < threshold and i in known:
                 settled[i] = best
                 self._replace(i, best)

@@ -24,7 +24,9 @@ class Candidates(NamedTuple):
         return self.distances - self.discounts
 
 
-def gather(gallery, vectors, placed=None, *, weight=0.0, n_neighbours=5):
+def gather(
+    gallery, vectors: np.ndarray, placed=None, *, weight: float = 0.0, n_neighbours: int = 5
+):
     """Collect the candidates of a frame's segments.
 
     Parameters

@@ -13,6 +13,7 @@ segments want one ID, the assignment decides:
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -84,7 +85,15 @@ class Choice(NamedTuple):
     margin: np.ndarray  # float64, inf without a runner-up
 
 
-def choose(ids, distances, threshold, *, discounts=None, rule="optimal", clear_margin=0.0):
+def choose(
+    ids: np.ndarray,
+    distances: np.ndarray,
+    threshold: float,
+    *,
+    discounts: np.ndarray | None = None,
+    rule: str = "optimal",
+    clear_margin: float = 0.0,
+):
     """Give each segment one of its candidates, or none.
 
     Parameters
@@ -215,8 +224,17 @@ def _reasons(column, costs, claimed, threshold, clear_margin):
 
 
 def explain(
-    labels, has_pixels, ids, choice, found, *, threshold, ambiguous, provisional, n_neighbours=5
-):
+    labels: np.ndarray,
+    has_pixels: np.ndarray,
+    ids: np.ndarray,
+    choice,
+    found,
+    *,
+    threshold: float,
+    ambiguous: Sequence,
+    provisional: Sequence,
+    n_neighbours: int = 5,
+) -> tuple:
     """Put the decisions of one frame into words.
 
     Parameters

@@ -6,6 +6,7 @@ always in front of a horse is covered as usual, a swan cut in half by a log is n
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -45,12 +46,16 @@ class Evidence:
     [False]
     """
 
-    def __init__(self, min_area=0.5, min_area_at_border=0.8, max_covered=0.3):
+    def __init__(
+        self, min_area: float = 0.5, min_area_at_border: float = 0.8, max_covered: float = 0.3
+    ):
         self.min_area, self.min_area_at_border = min_area, min_area_at_border
         self.max_covered = max_covered
         self._habits = {}
 
-    def is_good(self, ids, areas, at_border, covered):
+    def is_good(
+        self, ids: Sequence, areas: np.ndarray, at_border: np.ndarray, covered: np.ndarray
+    ) -> np.ndarray:
         """Judge views of instances.
 
         Parameters

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -45,7 +46,7 @@ class View(NamedTuple):
     provisional: np.ndarray  # (N,) bool
 
 
-def observe(embedder, frame, masks):
+def observe(embedder, frame: np.ndarray, masks: np.ndarray):
     """Find and embed the segments of a frame.
 
     Parameters
@@ -62,7 +63,7 @@ def observe(embedder, frame, masks):
     return observe_together(embedder, [(frame, masks)])[0]
 
 
-def observe_together(embedder, frames):
+def observe_together(embedder, frames: Sequence) -> list:
     """Observe several frames, with all their segments in one batch: less time for each.
 
     Parameters

@@ -12,6 +12,7 @@ half-way to the containment, which still knows the sliver that an occluder leave
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -20,7 +21,7 @@ from scipy.spatial import cKDTree
 _NEAREST = 32  # expected places looked at for each box, where there are hundreds
 
 
-def box_iou(a_tlbr, b_tlbr, buffer=0.0):
+def box_iou(a_tlbr: np.ndarray, b_tlbr: np.ndarray, buffer=0.0) -> np.ndarray:
     """Intersection over union of every box with every other.
 
     Parameters
@@ -112,14 +113,16 @@ class PlaceMemory:
     (array([[7]]), array([[1.]]))
     """
 
-    def __init__(self, fade=0.95, buffer=0.5, spread=0.3, inertia=0.5):
+    def __init__(
+        self, fade: float = 0.95, buffer: float = 0.5, spread: float = 0.3, inertia: float = 0.5
+    ):
         self.fade, self.buffer, self.spread, self.inertia = fade, buffer, spread, inertia
         self._seen = {}
 
     def __len__(self):
         return len(self._seen)
 
-    def match(self, boxes_tlbr, time, k=8):
+    def match(self, boxes_tlbr: np.ndarray, time: int, k: int = 8) -> tuple:
         """Find the instances that are expected where the boxes are.
 
         Parameters
@@ -158,7 +161,7 @@ class PlaceMemory:
         steps = (1 - self.inertia**age) / (1 - self.inertia)  # of a velocity that dies away
         return ids, boxes + np.tile(velocity * steps[:, None], 2), age
 
-    def observe(self, ids, boxes_tlbr, time):
+    def observe(self, ids: Sequence, boxes_tlbr: np.ndarray, time: int):
         """Note where instances are in this update; forget those unseen for long.
 
         Parameters

@@ -57,7 +57,7 @@ class ShotDetector:
     False False True False True
     """
 
-    def __init__(self, jump=0.2, same_structure=0.9, history=9):
+    def __init__(self, jump: float = 0.2, same_structure: float = 0.9, history: int = 9):
         self.jump, self.same_structure = jump, same_structure
         self._recent = deque([_TYPICAL] * 3, maxlen=history)
         self._last = None

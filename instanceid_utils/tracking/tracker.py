@@ -64,15 +64,15 @@ class InstanceID:
         self,
         embedder,
         *,
-        threshold=None,
+        threshold: float | None = None,
         gallery=None,
-        place_cue=True,
-        place_weight=1.0,
-        assignment="optimal",
-        clear_margin=0.05,
-        abstain=0,
-        abstain_band=0.15,
-        n_neighbours=5,
+        place_cue: bool = True,
+        place_weight: float = 1.0,
+        assignment: str = "optimal",
+        clear_margin: float = 0.05,
+        abstain: int = 0,
+        abstain_band: float = 0.15,
+        n_neighbours: int = 5,
     ):
         self.embedder = embedder
         self.threshold = embedder.threshold if threshold is None else threshold
@@ -86,7 +86,7 @@ class InstanceID:
         self._places, self._shots, self._evidence = PlaceMemory(), ShotDetector(), Evidence()
         self._time, self._frame_shape = 0, None
 
-    def update(self, frame, masks):
+    def update(self, frame: np.ndarray, masks: np.ndarray):
         """Give every segment of the next frame its ID.
 
         Parameters
@@ -112,7 +112,7 @@ class InstanceID:
         """
         return self.decide(self.observe(frame, masks))
 
-    def observe(self, frame, masks):
+    def observe(self, frame: np.ndarray, masks: np.ndarray):
         """Find and embed the segments of a frame; the tracker stays as it is.
 
         `update` is this and then `decide`. An observation can be kept and decided on by other
@@ -208,7 +208,7 @@ class InstanceID:
         given = np.array([decision.id for decision in decisions], np.int64)
         return Update(given, decisions, bool(view.cut), relabelled)
 
-    def settle(self, time=None):
+    def settle(self, time: int | None = None) -> dict:
         """Decide on the provisional IDs, at the end of a video for instance.
 
         Parameters
@@ -226,7 +226,7 @@ class InstanceID:
             self.merge(final, provisional)
         return relabelled
 
-    def new_video(self):
+    def new_video(self) -> dict:
         """Start the next video, or go to another camera: keep the gallery, forget all places.
 
         Returns

@@ -27,7 +27,7 @@ from instanceid_utils.training.recipe import Recipe
 REFERENCE = Recipe(run=4, threshold_weight=1.0, averaging=0.99, epochs=1)
 
 #: Name -> what differs from the reference; ``background`` is a choice of data, not of recipe.
-VARIANTS = {
+VARIANTS: dict[str, dict] = {
     "reference": {},
     "semi-hard alone": {"threshold_weight": 0.0},
     "random triplets alone": {"threshold_weight": 0.0, "loss": "random"},
@@ -45,7 +45,7 @@ VARIANTS = {
 METRICS = ("rank1", "map", "auc", "eer", "tar_at_far_1pct")
 
 
-def run_variant(name, sets, steps, *, seed=0, progress=True):
+def run_variant(name: str, sets: dict, steps: int, *, seed: int = 0, progress: bool = True) -> dict:
     """Train one variant and evaluate it.
 
     Parameters
@@ -106,7 +106,7 @@ def write_table(path, rows, command):
     write_atomically(path, "\n".join(lines) + "\n")
 
 
-def read_table(path):
+def read_table(path) -> tuple:
     """Read such a table.
 
     Returns

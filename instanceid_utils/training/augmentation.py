@@ -7,7 +7,14 @@ import numpy as np
 from instanceid_utils.segments.crops import FILL
 
 
-def augment(crops, rng, *, shift=4, colour=0.05, erase=0.25):
+def augment(
+    crops: np.ndarray,
+    rng: np.random.Generator,
+    *,
+    shift: int = 4,
+    colour: float = 0.05,
+    erase: float = 0.25,
+) -> np.ndarray:
     """Flip, shift, tint and partly hide crops, each on its own.
 
     Parameters

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -52,8 +53,9 @@ class Trainer:
     def __init__(self, recipe: Recipe, start=None):
         tf.keras.utils.set_random_seed(recipe.seed)
         self.recipe = recipe
-        backbone = {"backbone_weights": recipe.backbone_weights}
-        self.network = build_network(**recipe.architecture, **backbone)
+        self.network = build_network(
+            **recipe.architecture, backbone_weights=recipe.backbone_weights
+        )
         if start is not None:
             _copy_weights(start, self.network)
         self.averaged = build_network(**recipe.architecture)
@@ -141,7 +143,16 @@ def embed_with(network, crops, batch=256):
     return np.concatenate(parts)
 
 
-def train(data, validation, recipe, run_dir, *, start=None, resume=True, progress=True):
+def train(
+    data,
+    validation,
+    recipe,
+    run_dir: str | os.PathLike,
+    *,
+    start=None,
+    resume: bool = True,
+    progress: bool = True,
+):
     """Train a network, validating on unseen identities after every epoch.
 
     Parameters

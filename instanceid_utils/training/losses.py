@@ -8,6 +8,7 @@ are L2, not squared. `get_loss` takes a loss from the registry `LOSSES` and puts
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 
 from instanceid_utils.embedding.tensorflow import tf, tfa
 from instanceid_utils.training import loss_guards as guards
@@ -157,7 +158,15 @@ LOSSES = {
 }
 
 
-def get_loss(name, margin=0.3, *, on_degenerate="raise", normalise=False, seed=0, max_gib=4.0):
+def get_loss(
+    name: str,
+    margin: float = 0.3,
+    *,
+    on_degenerate: str = "raise",
+    normalise: bool = False,
+    seed: int = 0,
+    max_gib: float = 4.0,
+) -> Callable:
     """Return a guarded loss: its value is finite and means something, or it says why not.
 
     Parameters
@@ -197,7 +206,7 @@ def get_loss(name, margin=0.3, *, on_degenerate="raise", normalise=False, seed=0
         )
     if on_degenerate not in ("raise", "skip"):
         raise ValueError(f"on_degenerate must be 'raise' or 'skip': {on_degenerate!r}")
-    function = LOSSES[name]
+    function: Callable = LOSSES[name]
     if name == "random":
         function = functools.partial(function, rng=tf.random.Generator.from_seed(seed))
     warn_if_collapsed = guards.CollapseWarning()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
 
 class PKSampler:
@@ -48,14 +49,14 @@ class PKSampler:
 
     def __init__(
         self,
-        labels,
-        n_identities,
-        n_instances,
-        rng,
-        n_batches=None,
+        labels: npt.ArrayLike,
+        n_identities: int,
+        n_instances: int,
+        rng: np.random.Generator,
+        n_batches: int | None = None,
         *,
-        run=1,
-        allow_singletons=False,
+        run: int = 1,
+        allow_singletons: bool = False,
     ):
         labels = _check_labels(labels)
         if n_identities < 2:
@@ -110,7 +111,7 @@ class PKSampler:
         return np.resize(self._rng.permutation(members), self.n_instances)
 
 
-def random_triplets(labels, rng, n=None):
+def random_triplets(labels: npt.ArrayLike, rng: np.random.Generator, n: int | None = None) -> tuple:
     """Positive pairs, each with a random negative: the plain triplet idea.
 
     Parameters

@@ -13,6 +13,7 @@ from functools import lru_cache
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from instanceid_utils.segments.segments import check_frame, find_segments
 
@@ -42,7 +43,16 @@ def id_colour(id_) -> tuple[int, int, int]:
     return _oklch(_LIGHTNESS[id_ % 4], 0.15, 2 * np.pi * ((id_ * _GOLDEN) % 1.0))
 
 
-def draw_ids(frame, masks, ids, *, opacity=0.45, outline=2, text=True, names=None):
+def draw_ids(
+    frame: np.ndarray,
+    masks: np.ndarray,
+    ids: npt.ArrayLike,
+    *,
+    opacity: float = 0.45,
+    outline: int = 2,
+    text: bool = True,
+    names: dict | None = None,
+) -> np.ndarray:
     """Draw the segments of one frame with their IDs.
 
     Parameters
@@ -97,7 +107,7 @@ class Overlay:
         As for `draw_ids`.
     """
 
-    def __init__(self, tail=20, **options):
+    def __init__(self, tail: int = 20, **options):
         self.tail = int(tail)
         self.options = options
         self._places = {}  # ID -> the last places (frame count, x, y)

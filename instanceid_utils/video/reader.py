@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Union
+from typing import Any, Union
 
 import cv2
 import numpy as np
@@ -135,13 +135,13 @@ def image_files(folder) -> list[Path]:
     return sorted(files, key=lambda file: natural_key(file.stem))
 
 
-def _kind(source: Source) -> tuple[str, Source]:
+def _kind(source: Source) -> tuple[str, Any]:
     if isinstance(source, (int, np.integer)) or str(source).isdecimal() and len(str(source)) < 3:
         if not Path(str(source)).exists():
-            return "camera", int(source)
+            return "camera", int(str(source))
     if "://" in str(source):
         return "stream", str(source)
-    path = Path(source)
+    path = Path(str(source))
     if not path.exists():
         raise VideoError(f"{path}: no such file or folder")
     return ("folder" if path.is_dir() else "file"), path

@@ -78,15 +78,15 @@ class BackgroundSegmenter:
 
     def __init__(
         self,
-        method="mog2",
+        method: str = "mog2",
         *,
-        memory=150,
-        sensitivity=1.0,
-        min_area=5e-4,
-        min_thickness=0.4,
-        split=0.3,
-        warm_up=10,
-        persist=3,
+        memory: int = 150,
+        sensitivity: float = 1.0,
+        min_area: float = 5e-4,
+        min_thickness: float = 0.4,
+        split: float = 0.3,
+        warm_up: int = 10,
+        persist: int = 3,
     ):
         if method not in ("mog2", "knn"):
             raise ValueError(f'method: expected "mog2" or "knn", got {method!r}')
@@ -102,7 +102,7 @@ class BackgroundSegmenter:
         self.split, self.warm_up, self.persist = float(split), int(warm_up), int(persist)
         self._frame_shape = None
 
-    def segment(self, frame):
+    def segment(self, frame: np.ndarray) -> np.ndarray:
         """Find the moving objects of the next frame.
 
         Parameters
@@ -190,7 +190,7 @@ class TorchvisionSegmenter:
         Such as "cpu" or "cuda".
     """
 
-    def __init__(self, model=None, *, classes=None, device="cpu"):
+    def __init__(self, model=None, *, classes=None, device: str = "cpu"):
         torch = _import("torch")
         if model is None:
             detection = _import("torchvision.models.detection")

@@ -62,7 +62,16 @@ class VideoWriter:
     (True, 3)
     """
 
-    def __init__(self, path, fps, size=None, *, crf=20, fit=False, state=None):
+    def __init__(
+        self,
+        path,
+        fps: float,
+        size: tuple | None = None,
+        *,
+        crf: int = 20,
+        fit: bool = False,
+        state: dict | None = None,
+    ):
         self.path = Path(path)
         if self.path.suffix.lower() != ".mp4":
             raise ValueError(f"{self.path}: expected a name that ends in .mp4")

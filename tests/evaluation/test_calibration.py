@@ -8,7 +8,7 @@ from instanceid_utils.embedding.calibration_record import Calibration
 from instanceid_utils.embedding.descriptors import hsv_histogram
 from instanceid_utils.evaluation.calibration import (
     THRESHOLDS,
-    Mistakes,
+    MistakeCounts,
     calibrate,
     calibrate_dataset,
     simulate_appearances,
@@ -118,16 +118,20 @@ def test_mistakes_equal_a_count_by_hand():
         np.array([0.7, 0.4, 0.6, 0.5], np.float32),
     )
     at = np.flatnonzero(THRESHOLDS == 0.55)[0]
-    rates = Mistakes(appearances).rates(np.ones((1, 2)))
+    rates = MistakeCounts(appearances).rates(np.ones((1, 2)))
     assert rates["false_reuse"][0, at] == 2 / 4  # .4 and .5 are taken for another
     assert rates["false_new"][0, at] == 0  # .2, .4 and .5 are below
     assert rates["wrong_id"][0, at] == pytest.approx(2 / 3)  # .4 before .9; .5 ties with .5
     at = np.flatnonzero(THRESHOLDS == 0.3)[0]
-    assert Mistakes(appearances).rates(np.ones((1, 2)))["false_new"][0, at] == pytest.approx(2 / 3)
+    assert MistakeCounts(appearances).rates(np.ones((1, 2)))["false_new"][0, at] == pytest.approx(
+        2 / 3
+    )
     at = np.flatnonzero(THRESHOLDS == 0.5)[0]
-    assert Mistakes(appearances).rates(np.ones((1, 2)))["false_reuse"][0, at] == 1 / 4  # not .5
+    assert (
+        MistakeCounts(appearances).rates(np.ones((1, 2)))["false_reuse"][0, at] == 1 / 4
+    )  # not .5
     at = np.flatnonzero(THRESHOLDS == 0.3)[0]
-    twice = Mistakes(appearances).rates(np.array([[0.0, 2.0]]))
+    twice = MistakeCounts(appearances).rates(np.array([[0.0, 2.0]]))
     assert twice["false_new"][0, at] == 1
 
 
