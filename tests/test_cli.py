@@ -257,9 +257,9 @@ def test_from_a_data_set_to_weights_of_ones_own(make_davis, tmp_path, capsys, mo
     assert run("convert", "segments", "--out", "mnist", "--quiet") == 0
     assert "144 images for training, 144 for testing" in capsys.readouterr().out
 
-    from instanceid_utils.training import loop as training
+    from instanceid_utils.training import recipe as recipes
 
-    recipe = training.Recipe(
+    recipe = recipes.Recipe(
         n_identities=4,
         n_instances=2,
         epochs=1,
@@ -268,7 +268,7 @@ def test_from_a_data_set_to_weights_of_ones_own(make_davis, tmp_path, capsys, mo
         dim=16,
         crop_size=32,
     )
-    monkeypatch.setitem(training.PROFILES, "smoke", recipe)
+    monkeypatch.setitem(recipes.PROFILES, "smoke", recipe)
     assert run("train", "segments", "--out", "w", "--quiet") == 0
     assert re.search(r"epoch 1: rank-1 [01]\.\d+, mAP .* threshold", capsys.readouterr().out)
     card = "w/weights.json"

@@ -82,7 +82,7 @@ class MaskFeed:
                 yield frame, None
                 continue
             try:
-                masks = clean_masks(from_model(found, frame.index, shape), **self._clean)
+                masks = clean_masks(from_model(found, frame.index, shape), shape, **self._clean)
             except ValueError as error:
                 raise FormatError(f"{self.description}: frame {frame.index}: {error}") from error
             yield frame, masks

@@ -12,7 +12,7 @@ import numpy as np
 
 from instanceid_utils.data.davis import natural_key
 from instanceid_utils.data.image_files import MAX_PIXELS
-from instanceid_utils.segments.segments import Segments, find_segments
+from instanceid_utils.segments.segments import Segments, box_segments, find_segments
 
 MAX_SEGMENTS = 10_000  # in one frame; more is a damaged or hostile file
 
@@ -33,8 +33,9 @@ class FrameMasks:
     ----------
     number : int
         Of the frame, as the file counts.
-    masks : ndarray
-        Label map (H, W), int; or bool stack (N, H, W), which may overlap.
+    masks : ndarray or None
+        Label map (H, W), int; or bool stack (N, H, W), which may overlap. None where a detector
+        gave boxes only.
     scores : ndarray of shape (N,), float32, or None
     classes : tuple of length N (int or str), or None
     ids : ndarray of shape (N,), int64, or None
@@ -43,15 +44,26 @@ class FrameMasks:
         Of the frame, such as "00012", where the file gives one.
     segments : Segments or None
         What `find_segments` finds in the masks, if somebody has looked already.
+    boxes : ndarray of shape (N, 4), float64, or None
+        left, top, right, bottom in pixels, where there are no masks.
     """
 
     number: int
-    masks: np.ndarray
+    masks: np.ndarray | None
     scores: np.ndarray | None = None
     classes: tuple | None = None
     ids: np.ndarray | None = None
     name: str | None = None
     segments: Segments | None = None
+    boxes: np.ndarray | None = None
+
+    def find_segments(self, frame_shape: tuple[int, int]) -> Segments:
+        """Find the segments of the masks, or stand-ins for them in the boxes."""
+        if self.segments is not None:
+            return self.segments
+        if self.boxes is not None:
+            return box_segments(self.boxes, frame_shape)
+        return find_segments(self.masks)
 
     def select(self, index):
         """Pick values that go with the segments at ``index`` (not the masks themselves)."""
@@ -60,6 +72,7 @@ class FrameMasks:
             scores=None if self.scores is None else self.scores[index],
             classes=None if self.classes is None else tuple(self.classes[i] for i in index),
             ids=None if self.ids is None else self.ids[index],
+            boxes=None if self.boxes is None else self.boxes[index],
             segments=None,
         )
 
@@ -108,12 +121,13 @@ class MaskReader(Mapping):
 
 
 def clean_masks(
-    frame,
+    frame: FrameMasks,
+    frame_shape: tuple[int, int] | None = None,
     *,
     min_score: float = MIN_SCORE,
     min_area: int = MIN_AREA,
     min_visible: float = MIN_VISIBLE,
-):
+) -> FrameMasks:
     """Turn the masks of a frame into a label map: overlaps resolved, tiny segments dropped.
 
     Where the masks carry scores, those below ``min_score`` go. Then from the highest score down
@@ -125,6 +139,9 @@ def clean_masks(
     Parameters
     ----------
     frame : FrameMasks
+        Boxes stay boxes, and may overlap.
+    frame_shape : tuple of int, optional
+        (H, W); needed for boxes.
     min_score, min_visible : float
         In [0, 1].
     min_area : int
@@ -144,11 +161,14 @@ def clean_masks(
     >>> clean_masks(frame, min_area=1).masks[0].tolist()
     [1, 1, 1, 1, 2, 2, 2, 2]
     """
-    segments = find_segments(frame.masks)
+    segments = frame.find_segments(frame_shape)
     n = len(segments)
     check_lengths(frame, n)
     scores = np.zeros(n) if frame.scores is None else frame.scores
     wanted = np.ones(n, bool) if frame.scores is None else scores >= min_score
+    if frame.masks is None:
+        kept = np.flatnonzero(wanted & (segments.areas >= min_area))
+        return replace(frame.select(kept), segments=segments.select(kept))
     if frame.masks.ndim == 2:  # nothing overlaps
         return _without(frame, segments, wanted & (segments.areas >= min_area))
     free = np.ones(segments.frame_shape, bool)

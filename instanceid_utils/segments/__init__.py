@@ -12,13 +12,14 @@ from instanceid_utils.segments.crops import (
     square_boxes,
     with_background,
 )
-from instanceid_utils.segments.segments import Segments, check_frame, find_segments
+from instanceid_utils.segments.segments import Segments, box_segments, check_frame, find_segments
 
 __all__ = [
     "CROP_SIZE",
     "FILL",
     "MARGIN",
     "Segments",
+    "box_segments",
     "check_frame",
     "cut_crops",
     "find_segments",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
+import cv2
 import numpy as np
 import pytest
 
@@ -42,6 +43,16 @@ def check(frame, *, scores=True, classes=True, ids=False):
     assert (frame.ids is not None) == ids and (not ids or frame.ids.tolist() == [4, 9])
 
 
+BOXES = np.array([[2.0, 2, 8, 8], [12, 10, 28, 18]])
+
+
+def check_boxes(frame, **options):
+    assert frame.masks is None and frame.boxes.tolist() == BOXES.tolist()
+    segments = frame.find_segments((H, W))
+    assert segments.boxes_tlbr.tolist() == BOXES.tolist() and (segments.areas > 0).all()
+    assert frame.scores == pytest.approx([0.9, 0.7]) and frame.classes == (1, 17)
+
+
 def torchvision_output():
     return {
         "boxes": Tensor(np.zeros((2, 4))),
@@ -65,9 +76,11 @@ def test_detectron2():
     )
     check(from_model({"instances": instances}, 3))
     check(from_model(instances, 3))
-    boxes_only = SimpleNamespace(scores=Tensor([0.9]), pred_classes=Tensor([1]))
-    with pytest.raises(ValueError, match="no pred_masks"):
-        from_model({"instances": boxes_only})
+    neither = SimpleNamespace(scores=Tensor([0.9]), pred_classes=Tensor([1]))
+    with pytest.raises(ValueError, match="neither pred_masks nor pred_boxes"):
+        from_model({"instances": neither})
+    instances.pred_masks, instances.pred_boxes = None, SimpleNamespace(tensor=Tensor(BOXES))
+    check_boxes(from_model(instances, 3))
 
 
 def ultralytics(data, polygons=None, ids=None):
@@ -85,12 +98,48 @@ def test_ultralytics():
     assert from_model(nothing).masks.shape == (0, H, W)
 
 
+def letterboxed(stack, side=64):
+    """As the network sees it: scaled to fit a square, and padded."""
+    gain = side / max(H, W)
+    height, width = round(H * gain), round(W * gain)
+    top, left = (side - height) // 2, (side - width) // 2
+    out = np.zeros((len(stack), side, side), np.float32)
+    for mask, into in zip(stack, out):
+        small = cv2.resize(mask.astype(np.float32), (width, height), interpolation=cv2.INTER_AREA)
+        into[top : top + height, left : left + width] = small > 0.5
+    return out
+
+
+def iou(a, b):
+    return np.count_nonzero(a & b) / np.count_nonzero(a | b)
+
+
 def test_ultralytics_masks_in_the_size_of_the_network():
-    polygons = [
-        np.array([[2, 2], [7, 2], [7, 7], [2, 7]], np.float32),
-        np.array([[12, 10], [27, 10], [27, 17], [12, 17]], np.float32),
-    ]
-    check(from_model(ultralytics(np.ones((2, 64, 64), np.float32), polygons), 3))
+    frame = from_model(ultralytics(letterboxed(stack())), 3)
+    assert frame.masks.shape == (2, H, W)
+    assert all(iou(*pair) > 0.8 for pair in zip(frame.masks, stack()))
+
+
+def test_a_hole_in_a_letterboxed_mask_stays_a_hole():
+    masks = stack()
+    masks[0] = False
+    masks[0, 2:18, 2:28] = True
+    masks[0, 6:14, 8:22] = False  # a ring, and the other object seen through it
+    masks[1] = False
+    masks[1, 7:13, 9:21] = True
+    found = from_model(ultralytics(letterboxed(masks)), 3).masks
+    assert iou(found[0], masks[0]) > 0.9 and iou(found[1], masks[1]) > 0.9
+
+
+def test_ultralytics_boxes_alone_and_masks_alone():
+    result = ultralytics(soft())
+    result.masks = None
+    result.boxes.xyxy = Tensor(BOXES)
+    result.boxes.conf = np.array([0.9, 0.7])
+    check_boxes(from_model(result, 3))
+    result = ultralytics(soft())
+    result.boxes = None
+    check(from_model(result, 3), scores=False, classes=False)
 
 
 @pytest.mark.parametrize("coded", [False, True])
@@ -127,10 +176,11 @@ def detections(**changes):
 def test_supervision():
     check(from_model(detections(), 3), ids=True)
     check(from_model(detections(tracker_id=None, confidence=None), 3), scores=False)
-    with pytest.raises(ValueError, match="boxes only"):
-        from_model(detections(mask=None))
-    empty = detections(mask=None, class_id=np.zeros(0, int))
-    assert from_model(empty, frame_shape=(H, W)).masks.shape == (0, H, W)
+    check_boxes(from_model(detections(mask=None, xyxy=BOXES), 3))
+    bare = detections(mask=None, xyxy=BOXES, class_id=None, confidence=None, tracker_id=None)
+    assert len(from_model(bare).boxes) == 2
+    empty = {"confidence": np.zeros(0), "class_id": np.zeros(0, int), "tracker_id": None}
+    assert len(from_model(detections(mask=None, xyxy=np.zeros((0, 4)), **empty)).boxes) == 0
 
 
 def test_arrays():
@@ -147,7 +197,12 @@ def test_arrays():
     ("output", "message"),
     [
         ("masks.png", "str is none of the outputs known"),
-        (None, "NoneType is none of the outputs known"),
+        (np.zeros((7, 4)), "looks like boxes: give them as boxes="),
+        (stack().astype(np.uint8) * 255, "masks of 0 and 255 are masks > 0"),
+        (soft(), "probabilities are masks > 0.5"),
+        (soft() * 8 - 4, "logits are masks > 0"),
+        (np.zeros((H // 2, W // 2), int), "scale_masks=True"),
+        ({"polygons": []}, "a dict with polygons is none"),
         (np.full((2, H, W), 7), "a stack of 0 and 1"),
         ({**torchvision_output(), "scores": Tensor([0.9])}, "scores: expected one for each of 2"),
         ({**torchvision_output(), "scores": Tensor([0.9, np.nan])}, "scores: expected finite"),
@@ -159,3 +214,49 @@ def test_arrays():
 def test_what_does_not_fit_is_refused(output, message):
     with pytest.raises(ValueError, match=message):
         from_model(output, 0, (H, W))
+
+
+def test_one_thing_in_many_forms():
+    forms = [
+        stack()[:, np.newaxis],
+        stack().transpose(1, 2, 0),
+        {4: stack()[0], 9: stack()[1][np.newaxis]},
+        {4: stack()[0] * 9.0 - 4, 9: stack()[1] * 9.0 - 4},  # logits
+        {"masks": stack().transpose(1, 2, 0), "class_ids": [1, 17], "scores": [0.9, 0.7]},
+        SimpleNamespace(pred_instances=SimpleNamespace(masks=Tensor(stack()))),
+        stack().astype(np.float32),
+    ]
+    for form in forms:
+        assert np.array_equal(from_model(form, 3, (H, W)).masks, stack())
+    assert from_model(forms[2]).ids.tolist() == [4, 9]
+    for values in (soft(), soft() * 8 - 4):
+        assert np.array_equal(from_model(values, soft=True).masks, stack())
+
+
+def test_boxes_of_a_detector():
+    instances = SimpleNamespace(bboxes=BOXES, scores=[0.9, 0.7], labels=[1, 17])
+    check_boxes(from_model(SimpleNamespace(pred_instances=instances), 3))
+    check_boxes(from_model({"boxes": BOXES, "scores": [0.9, 0.7], "labels": [1, 17]}))
+    check_boxes(from_model(None, boxes=BOXES, scores=[0.9, 0.7], classes=[1, 17]))
+    for bad, message in ((BOXES[0], "of shape"), (BOXES * np.nan, "finite"), ("x", "of shape")):
+        with pytest.raises(ValueError, match=message):
+            from_model(None, boxes=bad)
+    with pytest.raises(ValueError, match="got both"):
+        from_model(stack(), boxes=BOXES)
+
+
+def test_nothing_is_a_frame_without_objects():
+    for nothing in (None, [], (), {}, np.zeros((0, H, W), bool)):
+        assert from_model(nothing, 3, (H, W)).masks.shape == (0, H, W)
+
+
+def test_masks_of_another_size_are_scaled_on_request():
+    half = stack()[:, ::2, ::2]
+    assert all(
+        iou(*pair) > 0.7 for pair in zip(from_model(half, 0, (H, W), scale=True).masks, stack())
+    )
+    label_map = np.zeros((H // 2, W // 2), np.uint16)
+    label_map[1:4, 1:4] = 700
+    scaled = from_model(label_map, 0, (H, W), scale=True).masks
+    assert scaled.dtype == np.uint16 and np.array_equal(scaled == 700, stack()[0])
+    assert from_model(stack()[:, :-1, :-1], 0, (H, W)).masks.shape == (2, H, W)  # off by one

@@ -81,7 +81,7 @@ def test_reset_and_resume():
     assert not is_cut(detector, b)
     other = ShotDetector()
     other.restore(detector.state())
-    assert other.is_cut(a) and is_cut(detector, a)
+    assert is_cut(other, a) and is_cut(detector, a)
     assert other.state() == detector.state()
 
 

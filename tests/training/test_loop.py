@@ -11,7 +11,7 @@ from instanceid_utils.training import loop as training
 from instanceid_utils.training.augmentation import augment
 from instanceid_utils.training.loop import train
 from instanceid_utils.training.losses import SHARPNESS, threshold_loss
-from instanceid_utils.training.recipe import Recipe
+from instanceid_utils.training.recipe import Recipe, profile
 
 TINY = Recipe(
     epochs=4,
@@ -109,8 +109,8 @@ def test_shared_identities_are_refused(sets, tmp_path):
 
 def test_an_unknown_profile_is_refused():
     with pytest.raises(ValueError, match="smoke"):
-        training.profile("huge")
-    assert training.profile("smoke", seed=7).seed == 7
+        profile("huge")
+    assert profile("smoke", seed=7).seed == 7
 
 
 def test_threshold_loss_against_plain_loops():
