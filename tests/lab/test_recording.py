@@ -1,12 +1,12 @@
 """A video is watched once, and is there again frame by frame."""
 
 import numpy as np
-from moving_shapes import HueEmbedder, Video
 
 from instanceid_utils.evaluation.repeated_decisions import record
 from instanceid_utils.formats import FrameMasks
 from instanceid_utils.lab.recording import record_video
 from instanceid_utils.video.reader import VideoWriter, read_video
+from tests.moving_shapes import HueEmbedder, Video
 
 
 def make(tmp_path):
