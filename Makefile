@@ -22,18 +22,19 @@ setup: $(INSTALLED) ## make .venv with the locked versions (the targets below do
 run: $(INSTALLED) ## execute the notebooks in order into runs/
 	@$(PY) -m instanceid_utils.course run
 
-test: $(INSTALLED) ## ruff, imports, types, unit tests, doctests, notebooks against their outputs
-	@$(PY) -m ruff check . && $(PY) -m ruff format --check . && lint=ok || lint=FAILED; \
-	$(PY) -c "from importlinter.cli import lint_imports_command; lint_imports_command()" \
-	  && rooms=ok || rooms=FAILED; \
+test: $(INSTALLED) ## ruff, order of imports, types, unit tests, doctests, notebooks as stored
+	@$(PY) -m ruff check . && lint=ok || lint=FAILED; \
+	$(PY) -m ruff format --check . && format=ok || format=FAILED; \
+	.venv/bin/lint-imports && imports=ok || imports=FAILED; \
 	$(PY) -m mypy && types=ok || types=FAILED; \
 	MPLBACKEND=Agg $(PY) -m pytest tests instanceid_utils --doctest-modules \
 	  && unit=ok || unit=FAILED; \
 	$(NOTEBOOK) $(PY) -m pytest notebooks \
 	  --nbval --nbval-current-env --nbval-sanitize-with tests/nbval_sanitize.cfg \
 	  && course=ok || course=FAILED; \
-	echo "ruff $$lint, imports $$rooms, types $$types, unit tests $$unit, notebooks $$course"; \
-	[ $$lint$$rooms$$types$$unit$$course = okokokokok ]
+	echo "ruff $$lint, format $$format, imports $$imports, types $$types," \
+	  "unit tests $$unit, notebooks $$course"; \
+	case $$lint$$format$$imports$$types$$unit$$course in *FAILED*) exit 1 ;; esac
 
 test-browser: $(BROWSER) ## notebooks and tracker widget in JupyterLab and Chromium, by mouse
 	@CHROMIUM=$$(sh tools/find_chromium.sh) && export CHROMIUM \
@@ -65,7 +66,8 @@ lock: | .venv/bin/uv ## write requirements.lock anew from pyproject.toml
 	  --output-file tests_browser/requirements.lock
 
 clean: ## remove .venv, runs/, generated data and caches; downloads under data/ stay
-	rm -rf .venv runs data/generated build dist .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv runs data/generated build dist
+	rm -rf .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .venv/bin/uv:

@@ -1,6 +1,9 @@
 """A stand-in for a video and for an embedder, for tests that need no network."""
 
+import cv2
 import numpy as np
+
+from instanceid_utils.data.davis import write_label_map
 
 COLOURS = ((200, 40, 40), (40, 60, 200), (40, 190, 60), (210, 200, 50))
 HEIGHT, WIDTH = 48, 80
@@ -57,3 +60,15 @@ class Video:
     @property
     def label_maps(self):
         return [self.label_map(t) for t in range(len(self))]
+
+
+def write_folder(folder, video, suffix=".png", masks_every=1):
+    """Write the frames of ``video`` and palette masks for every ``masks_every``-th of them."""
+    frames, masks = folder / "frames", folder / "masks"
+    frames.mkdir(parents=True)
+    masks.mkdir()
+    for t in range(len(video)):
+        cv2.imwrite(str(frames / f"{t:05d}{suffix}"), video[t][..., ::-1])
+        if t % masks_every == 0:
+            write_label_map(masks / f"{t:05d}.png", video.label_map(t))
+    return frames, masks

@@ -13,13 +13,12 @@ import time
 import cv2
 import numpy as np
 import pytest
-from moving_shapes import HEIGHT, WIDTH, Video
-from test_video_tracking import write_folder
 
 from instanceid_utils import cli, formats
 from instanceid_utils.app.outputs import OUTPUTS
 from instanceid_utils.gallery.gallery import Gallery
 from instanceid_utils.video.reader import read_video
+from tests.moving_shapes import HEIGHT, WIDTH, Video, write_folder
 
 COMMANDS = ("track", "extract", "convert", "train", "evaluate", "calibrate")
 

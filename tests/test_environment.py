@@ -265,6 +265,6 @@ def test_a_wheel_carries_the_package_and_the_weights(tmp_path):
     names = set(zipfile.ZipFile(wheel).namelist())
     modules = {str(p.relative_to(ROOT)) for p in (ROOT / "instanceid_utils").rglob("*.py")}
     weights = {p.name for p in (ROOT / "data/weights").iterdir()}
-    assert modules <= names
+    assert modules | {"instanceid_utils/py.typed"} <= names
     assert {f"instanceid_utils/_weights/{name}" for name in weights} <= names
     assert not any(name.startswith(("tests/", "notebooks/", "data/")) for name in names)

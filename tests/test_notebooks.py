@@ -4,11 +4,12 @@ import re
 from pathlib import Path
 
 import nbformat
-import notebook_rules
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from nbval.plugin import get_sanitize_patterns
-from notebook_rules import CONTENT_RULES, FILE_RULES
+
+from tests import notebook_rules
+from tests.notebook_rules import CONTENT_RULES, FILE_RULES
 
 HERE = Path(__file__).parent
 SANITIZE = (HERE / "nbval_sanitize.cfg").read_text(encoding="utf-8")

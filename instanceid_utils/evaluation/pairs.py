@@ -88,7 +88,8 @@ def valid_pairs(
     identities, sequences = (
         np.unique(np.asarray(names), return_inverse=True)[1] for names in (identities, sequences)
     )
-    frames, index = np.asarray(frames, np.int64), np.arange(len(frames))
+    frames = np.asarray(frames, np.int64)
+    index = np.arange(len(frames))
     near = np.abs(frames[queries, None] - frames) < min_gap
     near &= sequences[queries, None] == sequences
     near &= identities[queries, None] == identities

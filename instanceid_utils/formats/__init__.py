@@ -18,6 +18,7 @@ when they are asked for:
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 from instanceid_utils.formats import coco, mots, npz, palette, youtube_vis
@@ -35,7 +36,7 @@ __all__ = [
     "read_masks",
 ]
 
-FORMATS = {
+FORMATS: dict[str, Callable] = {
     "palette": palette.read,
     "mots-png": mots.read_png,
     "npz": npz.read,

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -49,7 +50,7 @@ class FrameMasks:
     """
 
     number: int
-    masks: np.ndarray | None
+    masks: Any  # ndarray; None beside boxes
     scores: np.ndarray | None = None
     classes: tuple | None = None
     ids: np.ndarray | None = None
@@ -57,11 +58,13 @@ class FrameMasks:
     segments: Segments | None = None
     boxes: np.ndarray | None = None
 
-    def find_segments(self, frame_shape: tuple[int, int]) -> Segments:
+    def find_segments(self, frame_shape: tuple[int, int] | None = None) -> Segments:
         """Find the segments of the masks, or stand-ins for them in the boxes."""
         if self.segments is not None:
             return self.segments
         if self.boxes is not None:
+            if frame_shape is None:
+                raise ValueError("boxes: they do not tell the size of the frame; give frame_shape")
             return box_segments(self.boxes, frame_shape)
         return find_segments(self.masks)
 
@@ -182,11 +185,10 @@ def clean_masks(
             here[patch] = False
             visible[i] = patch
     label_map = np.zeros(segments.frame_shape, np.int32)
-    kept = sorted(visible)
+    kept = np.array(sorted(visible), np.int64)
     for label, i in enumerate(kept, 1):
         left, top, right, bottom = segments.boxes_tlbr[i]
         label_map[top:bottom, left:right][visible[i]] = label
-    kept = np.array(kept, np.int64)
     return replace(frame.select(kept), masks=label_map, segments=find_segments(label_map))
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import cv2
 import numpy as np
@@ -222,7 +223,7 @@ def from_matterport(output: Mapping) -> FrameMasks:
     )
 
 
-def from_detectron2(output: object) -> FrameMasks:
+def from_detectron2(output: Any) -> FrameMasks:
     """Adapt Detectron2: ``Instances`` with masks or boxes, or the dict that holds them."""
     instances = output["instances"] if isinstance(output, Mapping) else output
     masks, boxes = (getattr(instances, name, None) for name in ("pred_masks", "pred_boxes"))
@@ -237,7 +238,7 @@ def from_detectron2(output: object) -> FrameMasks:
     return FrameMasks(0, None, boxes=_boxes(getattr(boxes, "tensor", boxes)), **fields)
 
 
-def from_mmdetection(instances: object) -> FrameMasks:
+def from_mmdetection(instances: Any) -> FrameMasks:
     """Adapt the ``pred_instances`` of a ``DetDataSample`` of MMDetection or MMTracking."""
     ids = getattr(instances, "instances_id", None)
     fields = {
@@ -251,7 +252,7 @@ def from_mmdetection(instances: object) -> FrameMasks:
     return FrameMasks(0, _binary(_numpy(getattr(masks, "masks", masks))), **fields)
 
 
-def from_ultralytics(result: object) -> FrameMasks:
+def from_ultralytics(result: Any) -> FrameMasks:
     """Adapt ``Results`` of Ultralytics: masks in the frame's or the network's size, or boxes."""
     shape = tuple(int(side) for side in result.orig_shape)
     boxes = result.boxes
@@ -301,7 +302,7 @@ def from_sam(masks: list, frame_shape: tuple | None = None) -> FrameMasks:
     )
 
 
-def from_supervision(detections: object) -> FrameMasks:
+def from_supervision(detections: Any) -> FrameMasks:
     """Adapt ``supervision.Detections`` with masks or boxes."""
     ids = detections.tracker_id
     fields = {

@@ -271,6 +271,7 @@ def explain(
         reason, place = str(choice.reason[row]), None
         if ambiguous[row]:
             column, reason = -1, "ambiguous"
+        distance: float | None
         if column >= 0:
             distance = float(found.distances[row, column])
             place = float(found.discounts[row, column])

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from typing import Any
 
 from instanceid_utils.embedding.tensorflow import tf, tfa
 from instanceid_utils.training import loss_guards as guards
@@ -206,7 +207,7 @@ def get_loss(
         )
     if on_degenerate not in ("raise", "skip"):
         raise ValueError(f"on_degenerate must be 'raise' or 'skip': {on_degenerate!r}")
-    function: Callable = LOSSES[name]
+    function: Any = LOSSES[name]
     if name == "random":
         function = functools.partial(function, rng=tf.random.Generator.from_seed(seed))
     warn_if_collapsed = guards.CollapseWarning()

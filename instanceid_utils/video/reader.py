@@ -81,14 +81,14 @@ def read_video(
     """
     if start < 0 or (stop is not None and stop < start):
         raise ValueError(f"expected 0 <= start <= stop, got start={start}, stop={stop}")
-    kind, source = _kind(source)
+    kind, place = _kind(source)
     if kind == "folder":
-        return _read_folder(source, image_files(source), start, stop, fps or FOLDER_FPS)
+        return _read_folder(place, image_files(place), start, stop, fps or FOLDER_FPS)
     if kind == "camera":
-        return _read_camera(source, start, stop)
+        return _read_camera(place, start, stop)
     return (
         VideoFrame(index, at, image, f"{index:06d}")
-        for index, at, image in read_container(source, start, stop)
+        for index, at, image in read_container(place, start, stop)
     )
 
 
@@ -98,21 +98,21 @@ def video_info(source: Source, *, fps: float | None = None) -> VideoInfo:
     The size is that of the upright frame. For files that do not count their frames the
     number follows from the duration, so use it for progress, not for bounds.
     """
-    kind, source = _kind(source)
+    kind, place = _kind(source)
     if kind == "folder":
-        files = image_files(source)
+        files = image_files(place)
         height, width = _read_image(files[0]).shape[:2]
         return VideoInfo(width, height, fps or FOLDER_FPS, len(files))
     if kind == "camera":
-        capture = _open_camera(source)
+        capture = _open_camera(place)
         rate = capture.get(cv2.CAP_PROP_FPS) or 30.0
         width, height = (
             int(capture.get(p)) for p in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT)
         )
         capture.release()
         return VideoInfo(width, height, rate, None)
-    _, _, image = next(read_container(source, 0, 1))
-    with open_container(source) as container:
+    _, _, image = next(read_container(place, 0, 1))
+    with open_container(place) as container:
         stream = container.streams.video[0]
         rate = float(stream.average_rate or stream.guessed_rate or FOLDER_FPS)
         n_frames = stream.frames or None

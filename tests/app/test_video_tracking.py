@@ -12,18 +12,18 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from moving_shapes import HEIGHT, WIDTH, HueEmbedder, Video
 
 from instanceid_utils.app import checkpoints, video_tracking
 from instanceid_utils.app.outputs import TrackTexts
 from instanceid_utils.app.threads import Ahead, Behind
 from instanceid_utils.app.video_tracking import Interrupted, track_video
-from instanceid_utils.data.image_files import read_label_map, write_label_map
+from instanceid_utils.data.image_files import read_label_map
 from instanceid_utils.formats import FormatError, read_masks
 from instanceid_utils.gallery.gallery import Gallery
 from instanceid_utils.tracking.tracker import InstanceID
 from instanceid_utils.video.reader import read_video
 from instanceid_utils.video.writer import VideoError, VideoWriter
+from tests.moving_shapes import HEIGHT, WIDTH, HueEmbedder, Video, write_folder
 
 N = 12
 TEXTS = ("mot.txt", "mots.txt", "decisions.jsonl", "youtube_vis.json")
@@ -31,18 +31,6 @@ TEXTS = ("mot.txt", "mots.txt", "decisions.jsonl", "youtube_vis.json")
 
 def shapes(n_frames=N, **options):
     return Video(n_frames, **{"seen": ((0, 99), (3, 99), (0, 8)), **options})
-
-
-def write_folder(folder, video, suffix=".png", masks_every=1):
-    """Write the frames of ``video`` and palette masks for every ``masks_every``-th of them."""
-    frames, masks = folder / "frames", folder / "masks"
-    frames.mkdir(parents=True)
-    masks.mkdir()
-    for t in range(len(video)):
-        cv2.imwrite(str(frames / f"{t:05d}{suffix}"), video[t][..., ::-1])
-        if t % masks_every == 0:
-            write_label_map(masks / f"{t:05d}.png", video.label_map(t))
-    return frames, masks
 
 
 @pytest.fixture
@@ -314,7 +302,7 @@ def test_stopped_in_the_last_frame_is_complete(clip, tmp_path, stop_at):
 KILLED = """
 import os, signal, sys
 sys.path.insert(0, sys.argv[1])
-from moving_shapes import HueEmbedder
+from tests.moving_shapes import HueEmbedder
 from instanceid_utils.app import video_tracking
 class Dies(video_tracking.InstanceID):
     n = 0
@@ -333,7 +321,7 @@ video_tracking.track_video(sys.argv[2], sys.argv[3], embedder=HueEmbedder(), mas
 def test_killed_and_gone_on_with_is_as_if_never_stopped(clip, tmp_path, frame):
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     track(clip[0], whole, clip[1], checkpoint_every=4)
-    here = Path(__file__).parents[1]
+    here = Path(__file__).parents[2]
     process = subprocess.run(
         [sys.executable, "-c", KILLED, here, clip[0], parts, clip[1], str(frame)],
         stdout=subprocess.DEVNULL,

@@ -6,15 +6,14 @@ import json
 
 import numpy as np
 import pytest
-from moving_shapes import HueEmbedder, Video
 from PIL import Image
-from test_video_tracking import write_folder
 
 from instanceid_utils import cli
 from instanceid_utils.app.video_tracking import track_video
 from instanceid_utils.data.image_files import read_label_map, write_label_map
 from instanceid_utils.formats import FORMATS, mots, rle, youtube_vis
 from instanceid_utils.segments.segments import find_segments
+from tests.moving_shapes import HueEmbedder, Video, write_folder
 
 OUTPUTS = ("masks", "mot", "mots", "decisions")
 

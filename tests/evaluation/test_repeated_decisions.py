@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from moving_shapes import HueEmbedder, Video
 
 from instanceid_utils.evaluation.iou_tracker import IouTracker
 from instanceid_utils.evaluation.repeated_decisions import (
@@ -14,6 +13,7 @@ from instanceid_utils.evaluation.repeated_decisions import (
     sweep,
 )
 from instanceid_utils.tracking.tracker import InstanceID
+from tests.moving_shapes import HueEmbedder, Video
 
 
 def stream(video):

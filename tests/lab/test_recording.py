@@ -1,13 +1,13 @@
 """A video is watched once, and is there again frame by frame."""
 
 import numpy as np
-from moving_shapes import HueEmbedder, Video
 
 from instanceid_utils.evaluation.repeated_decisions import record
 from instanceid_utils.formats import FrameMasks
 from instanceid_utils.lab.recording import record_video
 from instanceid_utils.video.reader import read_video
 from instanceid_utils.video.writer import VideoWriter
+from tests.moving_shapes import HueEmbedder, Video
 
 
 def make(tmp_path):

@@ -5,11 +5,11 @@ import json
 
 import numpy as np
 import pytest
-from moving_shapes import HueEmbedder, Video
 
 from instanceid_utils.evaluation.repeated_decisions import record
 from instanceid_utils.lab.review import Review
 from instanceid_utils.tracking.tracker import InstanceID
+from tests.moving_shapes import HueEmbedder, Video
 
 VIDEO = Video(9, seen=((0, 9), (0, 9), (4, 9)))
 

@@ -7,13 +7,13 @@ import re
 import cv2
 import numpy as np
 import pytest
-from moving_shapes import HEIGHT, WIDTH, HueEmbedder, Video
 from PIL import Image
 
 from instanceid_utils.data.davis import DavisDataset
 from instanceid_utils.data.lazy_frames import open_sequence
 from instanceid_utils.lab.widgets import tracker_widget
 from instanceid_utils.tracking.tracker import InstanceID
+from tests.moving_shapes import HEIGHT, WIDTH, HueEmbedder, Video
 
 SEEN = ((0, 5), (0, 9), (5, 9))
 
