@@ -1,70 +1,50 @@
-"""The house is what CONTRIBUTING.md says: rooms, public names, tests that lie as the rooms do."""
+"""Tests stand where the code stands that they test: tests/<room>/test_<module>.py."""
 
-import ast
-import importlib
-import json
-import re
 from pathlib import Path
 
-import pytest
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE, TESTS = ROOT / "instanceid_utils", ROOT / "tests"
 
-import instanceid_utils
-
-ROOT = Path(__file__).parents[1]
-PACKAGE = ROOT / "instanceid_utils"
-ROOMS = sorted(path.parent.name for path in PACKAGE.glob("*/__init__.py"))
-OPEN = {"pipeline", "seeding", "idx"}  # modules above and below the rooms that users call
-
-
-@pytest.mark.parametrize("room", ROOMS)
-def test_a_room_says_what_is_public_and_has_it(room):
-    module = importlib.import_module(f"instanceid_utils.{room}")
-    assert re.search(r"[Ii]n go", module.__doc__), "what goes in and comes out"
-    assert module.__all__ and all(getattr(module, name) is not None for name in module.__all__)
-    with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
-        _ = module.nothing
+# What is tested across modules, and why.
+ACROSS = {
+    "test_environment.py": "the set-up, the lock and the wheel",
+    "test_index.py": "the tables of the README and of the notebooks' index",
+    "test_notebooks.py": "the hygiene of the notebooks",
+    "test_public_names.py": "what notebooks and benchmarks may import",
+    "test_rooms.py": "this file",
+    "test_written_before.py": "files of version 1.0, of several rooms",
+    "app/test_video_tracking_formats.py": "track_video with the masks of every format",
+    "gallery/test_gallery_model.py": "the gallery against a model of it in plain NumPy",
+    "gallery/test_gallery_file.py": "what a saved gallery promises, whichever module keeps it",
+}
 
 
-def test_the_face_has_the_names_that_the_readme_uses():
-    for name in ("Embedder", "InstanceID", "Gallery", "read_idx", "write_idx"):
-        assert getattr(instanceid_utils, name).__name__ == name
+def modules(folder):
+    """Return the names that a test of this folder may have: its modules', and its own."""
+    inside = PACKAGE / folder
+    found = inside.rglob("*.py") if folder != Path() else inside.glob("*.py")
+    return {path.stem for path in found if path.stem != "__init__"} | {folder.name}
 
 
-def _code(path):
-    if path.suffix == ".py":
-        return path.read_text(encoding="utf-8")
-    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
-    return "\n".join("".join(c["source"]) for c in cells if c["cell_type"] == "code")
+def files():
+    return [path.relative_to(TESTS) for path in sorted(TESTS.rglob("test_*.py"))]
 
 
-@pytest.mark.parametrize(
-    "path",
-    [*ROOT.glob("notebooks/*.ipynb"), *ROOT.glob("benchmarks/*.py")],
-    ids=lambda path: path.name,
-)
-def test_notebooks_and_benchmarks_import_public_names_alone(path):
-    for node in ast.walk(ast.parse(_code(path))):
-        if not isinstance(node, ast.ImportFrom) or node.module.split(".")[0] != "instanceid_utils":
-            continue
-        names = {alias.name for alias in node.names}
-        home = node.module.partition(".")[2]
-        if home in OPEN:
-            continue
-        public = importlib.import_module(node.module).__all__
-        allowed = {*public, *ROOMS, *OPEN} if not home else set(public)
-        assert "." not in home and names <= allowed, f"{node.module}: {names - allowed}"
+def test_every_test_names_what_it_tests():
+    mirrored = [path for path in files() if path.as_posix() not in ACROSS]
+    strays = [path for path in mirrored if path.stem[5:] not in modules(path.parent)]
+    assert mirrored and strays == []
 
 
-def test_modules_say_by_their_names_that_they_are_whole_ideas():
-    for path in PACKAGE.rglob("*.py"):
-        assert not re.match(r"_[a-z]", path.name), path
-        assert len(path.read_text(encoding="utf-8").splitlines()) <= 450, path
+def test_every_folder_of_tests_is_a_room():
+    rooms = {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
+    assert {path.parent.name for path in files()} - {""} == rooms
 
 
-@pytest.mark.parametrize("folder", ROOMS)
-def test_tests_lie_as_the_rooms_do(folder):
-    modules = {path.stem for path in (PACKAGE / folder).rglob("*.py")} - {"__init__"}
-    tests = {path.stem[5:] for path in (ROOT / "tests" / folder).glob("test_*.py")}
-    assert tests, "a room without tests"
-    for name in tests:  # test_<module>.py, or test_<module>_<aspect>.py
-        assert any(f"{name}_".startswith(f"{module}_") for module in {*modules, folder}), name
+def test_what_is_listed_as_an_exception_is_there():
+    assert set(ACROSS) - {path.as_posix() for path in files()} == set()
+
+
+def test_no_module_of_a_room_hides_behind_an_underscore():
+    names = [path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("_*.py")]
+    assert [name for name in names if not name.endswith(("__init__.py", "__main__.py"))] == []
