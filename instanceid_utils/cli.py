@@ -73,9 +73,9 @@ def _track(parser):
     add(
         "--first-number",
         type=int,
-        default=0,
         metavar="N",
-        help="number that the masks have for the first frame of a video file (default 0)",
+        help="number that the masks have for the first frame "
+        "(default: by the names, else 0 in a video file)",
     )
     add(
         "--segmenter",

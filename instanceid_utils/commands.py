@@ -49,6 +49,7 @@ def track(args):
             "partial; the same command with --resume goes on"
         ) from stop
     print(f"{result.n_frames} frames, {result.n_ids} IDs, {result.seconds:.1f} s")
+    print(f"  {_mask_counts(result.masks)}")
     for name, path in sorted(result.files.items()):
         print(f"  {name + ':':15}{path}")
 
@@ -170,6 +171,17 @@ def calibrate(args):
     print(
         f"threshold {found.threshold:.3f} from {found.n_identities} identities: {rates}; {args.out}"
     )
+
+
+def _mask_counts(counts):
+    """Say how many frames have masks, and how many masks were used."""
+    said = [f"{counts['n_frames_with_masks']} frames with masks"]
+    if "n_masks_used" in counts:
+        said += [
+            f"{counts['n_masks_used']} masks used",
+            f"{counts['n_masks_left_over']} masks left over",
+        ]
+    return ", ".join(said)
 
 
 def _embedder(args):

@@ -146,7 +146,8 @@ def ensure_excerpt(source, output_dir, n_frames=None):
             for file in image_files(source)[:n_frames]:
                 shutil.copy(file, folder)
             return
-        with VideoWriter(folder / EXCERPT, video_info(source).fps) as writer:
+        info = video_info(source)
+        with VideoWriter(folder / EXCERPT, info.fps, pixel_aspect=info.pixel_aspect) as writer:
             for frame in read_video(source, stop=n_frames):
                 writer.write(frame.image, frame.time)
 

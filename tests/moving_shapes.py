@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-from instanceid_utils.data.davis import write_label_map
+from instanceid_utils.data.image_files import write_label_map
 
 COLOURS = ((200, 40, 40), (40, 60, 200), (40, 190, 60), (210, 200, 50))
 HEIGHT, WIDTH = 48, 80

@@ -14,6 +14,8 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+import instanceid_utils
+
 ROOT = Path(__file__).resolve().parents[1]
 LOCK = (ROOT / "requirements.lock").read_text(encoding="utf-8")
 PYTHONS = ("3.9", "3.10", "3.11")
@@ -102,6 +104,19 @@ def test_each_line_of_environment_yml_says_what_it_is_for():
     entries = [line for line in text.splitlines() if re.match(r" +- (?!pip:|conda-forge)", line)]
     assert len(entries) > 20
     assert [line for line in entries if " # " not in line] == []
+
+
+def test_the_changelog_is_headed_by_this_version():
+    headings = re.findall(r"^## \[(.+?)\]", (ROOT / "CHANGELOG.md").read_text("utf-8"), re.M)
+    assert headings[0] == instanceid_utils.__version__
+    versions = [tuple(map(int, heading.split("."))) for heading in headings]
+    assert versions == sorted(versions, reverse=True)
+
+
+def test_ci_runs_every_python_that_is_served():
+    job = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text("utf-8"))["jobs"]["test"]
+    assert tuple(job["strategy"]["matrix"]["python"]) == PYTHONS
+    assert job["steps"][-1]["run"].startswith("make test ")
 
 
 def _check(**changes):

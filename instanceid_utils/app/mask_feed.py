@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
-from instanceid_utils.formats import FormatError, clean_masks, from_model, read_masks
-from instanceid_utils.formats.frame_masks import number_names
+import numpy as np
+
+from instanceid_utils.app.frame_matching import Matching, divide
+from instanceid_utils.formats import FormatError, FrameMasks, clean_masks, from_model, read_masks
+from instanceid_utils.segments.segments import find_segments
 from instanceid_utils.video.reader import image_files, read_video
 from instanceid_utils.video.segmenters import BackgroundSegmenter
+
+logger = logging.getLogger(__name__)
 
 
 class MaskFeed:
@@ -19,11 +26,16 @@ class MaskFeed:
     source, info, fps
         The video, what `video.video_info` says of it, the frame rate of a folder.
     masks : path-like, mapping or None
-        None: the segmenter finds them.
+        None: the segmenter finds them. The folder of the frames itself may hold them, too.
     format, sequence, first_number, segmenter
         See `app.track_video`.
     clean : dict
         Options of `formats.clean_masks`; None stands for its default.
+
+    Attributes
+    ----------
+    n_images : int or None
+        Number of frames of a folder.
 
     Raises
     ------
@@ -40,13 +52,14 @@ class MaskFeed:
         format=None,
         sequence=None,
         fps=None,
-        first_number=0,
+        first_number=None,
         segmenter=None,
         clean: dict | None = None,
     ):
         self.source, self.info, self.fps = source, info, fps
         self._clean = {k: v for k, v in (clean or {}).items() if v is not None}
         self.reader, self.segmenter = None, None
+        self._files, beside = _files_of_folder(source, masks)
         if masks is None:
             self.segmenter = segmenter or BackgroundSegmenter()
             self.description = type(self.segmenter).__name__
@@ -59,10 +72,22 @@ class MaskFeed:
             shape = info.height, info.width
             self.reader = read_masks(masks, format, frame_shape=shape, sequence=sequence)
             self.description = str(masks)
-        self._numbers = _numbers_of_folder(source, self.reader, first_number)
-        self._first_number = first_number
-        self._n_used = 0
-        self._check_overlap()
+        self._match(first_number, beside)
+
+    def _match(self, first_number, beside):
+        names = getattr(self.reader, "names", {})
+        name_of = {number: name for name, number in names.items()}
+        masks = {number: name_of.get(number) for number in self.reader}
+        if beside:
+            masks = {number: name for number, name in masks.items() if name in beside}
+        one_file = not Path(self.description).is_dir()
+        stems = None if self._files is None else [path.stem for path in self._files]
+        self.n_images = None if stems is None else len(stems)
+        n_frames = len(stems) if stems else self.info.n_frames if self.info.counted else None
+        self.matching = Matching(masks, stems, n_frames, first_number, in_order=one_file)
+        self._told = None
+        if n_frames:
+            self._tell(n_frames)
 
     def frames(self, start=0):
         """Yield frames from ``start`` on, each with its `FrameMasks` or None where it has none.
@@ -70,12 +95,13 @@ class MaskFeed:
         A segmenter that is ``stateful`` is shown the frames before ``start``, too.
         """
         stateful = getattr(self.segmenter, "stateful", False)
-        for frame in read_video(self.source, start=0 if stateful else start, fps=self.fps):
+        source = self.source if self._files is None else self._files
+        for frame in read_video(source, start=0 if stateful else start, fps=self.fps):
             shape = frame.image.shape[:2]
             if self.segmenter is not None:
                 found = self.segmenter.segment(frame.image)
             else:
-                found = self._read(self._number(frame.index))
+                found = self._read(frame.index, shape)
             if frame.index < start:
                 continue
             if found is None:
@@ -87,43 +113,83 @@ class MaskFeed:
                 raise FormatError(f"{self.description}: frame {frame.index}: {error}") from error
             yield frame, masks
 
-    def check_used(self):
-        """Raise FormatError if no frame had masks: the numbers do not go together."""
-        if self.reader is not None and not self._n_used:
-            self._fail()
+    def check_used(self, n_frames):
+        """Say what has no counterpart, now that the number of frames is known.
 
-    def _read(self, number):
-        if number not in self.reader:
+        Raises
+        ------
+        FormatError
+            If no frame had masks: the numbers do not go together.
+        """
+        if self.reader is not None:
+            self._tell(n_frames)
+
+    def counts(self, n_frames):
+        """Return what the summary says of the first ``n_frames`` frames, by name."""
+        if self.reader is None:
+            return {"n_frames_with_masks": n_frames}
+        names = "n_frames_with_masks", "n_masks_used", "n_masks_left_over"
+        return dict(zip(names, self.matching.counts(n_frames)))
+
+    def first_number(self):
+        """Return the number that masks and frames have for the first frame; 0 if none is known."""
+        return 0 if self.reader is None else self.matching.first_number()
+
+    def _read(self, index, shape):
+        keys = self.matching.keys(index)
+        if not keys:
             return None
-        self._n_used += 1
-        return self.reader[number]
+        if len(keys) == 1:
+            return self.reader[keys[0]]
+        return _together(index, [from_model(self.reader[key], index, shape) for key in keys])
 
-    def _number(self, index):
-        return index + self._first_number if self._numbers is None else self._numbers[index]
+    def _tell(self, n_frames):
+        if not self.matching.counts(n_frames)[1]:
+            there = [self.matching.mask_name(key) for key in list(self.matching.names)[:3]]
+            first = self.matching.proposal(n_frames)
+            hint = "" if first is None else f"; --first-number {first} would fit all"
+            raise FormatError(
+                f"{self.description}: no frame of {self.source} has masks in it; its "
+                f"first frames are {', '.join(there)}{hint}"
+            )
+        problem = self.matching.problem(n_frames)
+        if problem and problem != self._told:
+            logger.warning("%s: %s", self.description, problem)
+        self._told = problem
 
-    def _check_overlap(self):
-        n_frames = len(self._numbers) if self._numbers is not None else self.info.n_frames
-        if n_frames and not any(self._number(i) in self.reader for i in range(n_frames)):
-            self._fail()
 
-    def _fail(self):
-        there = list(self.reader)[:3]
+def _files_of_folder(source, masks):
+    """Return the frames of a folder (None for other sources), and the names of masks in it."""
+    if isinstance(source, (int, np.integer)) or not Path(str(source)).is_dir():
+        return None, set()
+    files = image_files(source)
+    frames, others = divide(files)
+    if not others or not frames:
+        return files, set()
+    if masks is None:
         raise FormatError(
-            f"{self.description}: no frame of {self.source} has masks in it; its "
-            f"first frames are {there}"
+            f"{source}: {len(others)} of its {len(files)} images look like masks of the others "
+            f"({others[0].name}); say --masks {source} to use them, or move them away"
         )
+    if isinstance(masks, Mapping) or Path(masks).resolve() != Path(source).resolve():
+        return frames, set()
+    return frames, {path.stem for path in others}
 
 
-def _numbers_of_folder(source, reader, first_number):
-    """Find the mask number of each frame of a folder: by name, else by the digits that end it."""
-    if isinstance(source, int) or not Path(str(source)).is_dir():
-        return None
-    stems = [file.stem for file in image_files(source)]
-    names = getattr(reader, "names", {})
-    if names and not set(stems).isdisjoint(names):
-        return [names.get(stem, -1) for stem in stems]
-    numbers = number_names(stems)
-    by_name = [numbers[stem] for stem in stems]
-    if set(by_name).isdisjoint(reader):
-        return [i + first_number for i in range(len(stems))]
-    return by_name
+def _together(number, parts):
+    """Make one of the masks of a frame that come in a file for each object."""
+    stacks = []
+    for part in parts:
+        segments = find_segments(part.masks)
+        stack = np.zeros((len(segments), *segments.frame_shape), bool)
+        for mask, patch, (left, top, right, bottom) in zip(
+            stack, segments.patches, segments.boxes_tlbr.tolist()
+        ):
+            mask[top:bottom, left:right] = patch
+        stacks.append(stack)
+    together = FrameMasks(number, np.concatenate(stacks))
+    if all(part.scores is not None for part in parts):
+        together = replace(together, scores=np.concatenate([part.scores for part in parts]))
+    if all(part.classes is not None for part in parts):
+        together = replace(together, classes=sum((tuple(part.classes) for part in parts), ()))
+    return together

@@ -90,6 +90,8 @@ class TrackOutputs:
         Of `OUTPUTS`.
     tail : int
         Length of the tails in frames.
+    pixel_aspect : Fraction or float
+        See `video.VideoWriter`.
     state : tuple, optional
         Go on after what another object wrote, from its `checkpoint`.
 
@@ -107,6 +109,7 @@ class TrackOutputs:
         *,
         outputs: Sequence = OUTPUTS,
         tail: int = 20,
+        pixel_aspect=1,
         state: tuple | None = None,
     ):
         unknown = set(outputs) - set(OUTPUTS)
@@ -122,7 +125,12 @@ class TrackOutputs:
         notes, arrays = state or ({}, None)
         self.n_frames = notes.get("n_frames", 0)
         self._video = VideoWriter(
-            self.out_dir / "tracked.mp4", fps, size, fit=True, state=notes.get("video")
+            self.out_dir / "tracked.mp4",
+            fps,
+            size,
+            fit=True,
+            pixel_aspect=pixel_aspect,
+            state=notes.get("video"),
         )
         if state is not None:
             self._names, self._cuts, self._last_ids = (notes[k] for k in ("names", "cuts", "ids"))

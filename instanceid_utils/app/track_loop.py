@@ -70,8 +70,7 @@ class TrackLoop:
                 if self.next_index % self.checkpoint_every == 0:
                     self._checkpoint(writer)
             else:
-                if first == 0:
-                    self.feed.check_used()
+                self.feed.check_used(self.next_index)
                 self._relabel(self.tracker.settle())
                 while self.waiting:
                     writer.put(self.waiting.popleft())

@@ -41,6 +41,9 @@ class TrackResult:
     files : dict of str to pathlib.Path
         Results by name: those of `app.OUTPUTS` that were asked for, "summary", "gallery".
     n_frames, n_ids : int
+    masks : dict of str to int
+        ``n_frames_with_masks``, and of masks from a file or mapping ``n_masks_used`` and
+        ``n_masks_left_over``.
     complete : bool
         False if it was interrupted.
     seconds : float
@@ -52,6 +55,7 @@ class TrackResult:
     files: dict
     n_frames: int
     n_ids: int
+    masks: dict
     complete: bool
     seconds: float
     tracker: InstanceID
@@ -65,7 +69,7 @@ def track_video(
     masks=None,
     format: str | None = None,
     sequence: str | None = None,
-    first_number: int = 0,
+    first_number: int | None = None,
     segmenter=None,
     min_area=None,
     min_score=None,
@@ -93,9 +97,9 @@ def track_video(
         Without it the segmenter finds the masks.
     format, sequence : str, optional
         Of the masks, see `formats.read_masks`.
-    first_number : int
-        Number that the masks have for the first frame of a video file (0 or 1). The frames of a
-        folder go by their names.
+    first_number : int, optional
+        Number that the masks have for the first frame. Unless told, masks go to the frames by
+        their names, else by the numbers in them, from 0 in a video file; see `frame_matching`.
     segmenter : segmenters.Segmenter, optional
         `video.BackgroundSegmenter` by default.
     min_area, min_score : optional
@@ -166,13 +170,19 @@ def track_video(
     state = checkpoints.load(embedder) if resume else None
     if state is None:
         tracker = InstanceID(embedder, gallery=_open_gallery(gallery, embedder), **tracker_options)
-        sink = TrackOutputs(out_dir, info.size, info.fps, outputs=outputs, tail=tail)
-        checkpoints.clear()  # of an unfinished run that is started anew
     else:
         tracker = state.tracker
-        sink = TrackOutputs(
-            out_dir, info.size, info.fps, outputs=outputs, tail=tail, state=state.outputs
-        )
+    sink = TrackOutputs(
+        out_dir,
+        info.size,
+        info.fps,
+        outputs=outputs,
+        tail=tail,
+        pixel_aspect=info.pixel_aspect,
+        state=None if state is None else state.outputs,
+    )
+    if state is None:
+        checkpoints.clear()  # of an unfinished run that is started anew
     loop = TrackLoop(
         tracker,
         feed,
@@ -198,12 +208,20 @@ def track_video(
         masks=feed.description,
         threshold=float(tracker.threshold),
         error=str(error) if error else None,
+        **feed.counts(sink.n_frames),
     )
     if complete and gallery is not None:
         tracker.gallery.save(gallery)
         files["gallery"] = Path(gallery)
     result = TrackResult(
-        out_dir, files, sink.n_frames, len(sink.ids), complete, time.perf_counter() - begin, tracker
+        out_dir,
+        files,
+        sink.n_frames,
+        len(sink.ids),
+        feed.counts(sink.n_frames),
+        complete,
+        time.perf_counter() - begin,
+        tracker,
     )
     if error is not None:
         raise error

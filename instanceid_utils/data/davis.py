@@ -18,7 +18,7 @@ import numpy as np
 
 from instanceid_utils.data.image_files import read_image, read_label_map
 
-_IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
+_IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 
 
 @dataclass(frozen=True, eq=False)

@@ -22,12 +22,14 @@ _RGB, _PALETTE = 2, 3  # colour types of PNG; RGB is a bit of all but grey
 _JPEG, _JPEG_SCAN, _JPEG_END = b"\xff\xd8", b"\xff\xda", b"\xff\xd9"
 
 
-def read_image(path: str | os.PathLike) -> np.ndarray:
-    """Read a JPEG or PNG picture.
+def read_image(path: str | os.PathLike, bits: int = 16) -> np.ndarray:
+    """Read a JPEG, PNG or WebP picture, whatever its name ends in.
 
     Parameters
     ----------
     path : path-like
+    bits : int
+        How many of the 16 bits of a 16-bit picture its values have; cameras often give 12.
 
     Returns
     -------
@@ -37,17 +39,33 @@ def read_image(path: str | os.PathLike) -> np.ndarray:
     Raises
     ------
     ValueError
-        If the file is not JPEG or PNG, broken, cut short or over `MAX_PIXELS`; it is named.
+        If the file is not JPEG, PNG or WebP, broken, cut short or over `MAX_PIXELS`; it is named.
     OSError
         If it cannot be opened.
     """
     data = _checked_bytes(path)
-    image = _decode(path, data, cv2.IMREAD_COLOR)
+    return to_rgb(_decode(path, data, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH), bits)
+
+
+def to_rgb(image, bits=16):
+    """Make 8-bit RGB of what OpenCV decodes.
+
+    Parameters
+    ----------
+    image : ndarray of shape (H, W, 3), uint8 or uint16
+        BGR.
+    bits : int
+        How many bits the values of a uint16 image have.
+    """
+    if image.dtype == np.uint16:
+        image = np.minimum(image >> (bits - 8), 255).astype(np.uint8)
+    elif image.dtype != np.uint8:
+        raise ValueError(f"expected a picture of 8 or 16 bits, got {image.dtype}")
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB, dst=image)
 
 
 def read_rgba(path: str | os.PathLike) -> np.ndarray:
-    """Read a PNG or JPEG picture with its alpha channel, which is 255 where it has none.
+    """Read a PNG, WebP or JPEG picture with its alpha channel, which is 255 where it has none.
 
     Parameters
     ----------
@@ -113,7 +131,9 @@ def read_label_map(path: str | os.PathLike, colour: str = "auto") -> np.ndarray:
         raise ValueError(f'colour: expected "auto", "palette" or "rgb", got {colour!r}')
     data = _checked_bytes(path)
     if not data.startswith(_PNG):
-        raise ValueError(f"{path}: expected a PNG label map, got JPEG, which changes the labels")
+        raise ValueError(
+            f"{path}: expected a PNG label map, got JPEG or WebP, which change the labels"
+        )
     depth, colour_type = data[24], data[25]
     if colour_type == _PALETTE:
         return _decode_indices(path, data)  # OpenCV would give their colours
@@ -185,13 +205,35 @@ def _checked_bytes(path):
         width, height = _jpeg_size(data)
         end = data.rfind(_JPEG_END)  # a thumbnail has one, too, but a scan comes after that
         whole = width > 0 and end > 0 and data.find(_JPEG_SCAN, end) < 0
+    elif data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        width, height = _webp_size(data)
+        whole = width > 0 and len(data) >= 8 + int.from_bytes(data[4:8], "little")
     else:
-        raise ValueError(f"{path}: expected a JPEG or PNG file, its first bytes are {data[:8]!r}")
+        raise ValueError(
+            f"{path}: expected a JPEG, PNG or WebP file, its first bytes are {data[:8]!r}"
+        )
     if width * height > MAX_PIXELS:
         raise ValueError(f"{path}: expected at most {MAX_PIXELS:,} pixels, got {width}x{height}")
     if not whole:
         raise ValueError(f"{path}: expected a whole picture, the file is cut short or damaged")
     return data
+
+
+def _webp_size(data):
+    """Read the size from the first chunk; (0, 0) where there is none."""
+    kind, head = data[12:16], data[20:30]
+    if len(head) < 10:
+        return 0, 0
+    if kind == b"VP8X":
+        sides = int.from_bytes(head[4:7], "little"), int.from_bytes(head[7:10], "little")
+        return sides[0] + 1, sides[1] + 1
+    if kind == b"VP8L":
+        packed = int.from_bytes(head[1:5], "little")
+        return (packed & 0x3FFF) + 1, (packed >> 14 & 0x3FFF) + 1
+    if kind == b"VP8 ":
+        sides = struct.unpack("<HH", head[6:10])
+        return sides[0] & 0x3FFF, sides[1] & 0x3FFF
+    return 0, 0
 
 
 def _jpeg_size(data):

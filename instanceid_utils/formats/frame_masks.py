@@ -230,17 +230,22 @@ def safe_name(name, where):
 
 
 def number_names(names):
-    """Give frames the number that ends their names, or else their place in natural order.
+    """Give frames the number in their names that tells them apart, or else their place in order.
+
+    The last such number counts, whatever follows it; the order is the natural one.
 
     Examples
     --------
     >>> number_names(["00005", "00010"]), number_names(["b", "a"])
     ({'00005': 5, '00010': 10}, {'a': 0, 'b': 1})
+    >>> number_names(["img_007_mask_v2", "img_012_mask_v2"])
+    {'img_007_mask_v2': 7, 'img_012_mask_v2': 12}
     """
-    digits = [re.search(r"(\d{1,18})$", name) for name in names]
-    numbers = [int(match.group(1)) for match in digits if match]
-    if len(set(numbers)) == len(names):
-        return dict(zip(names, numbers))
+    runs = [re.findall(r"\d{1,18}", name)[::-1] for name in names]
+    for digits in zip(*runs):
+        numbers = [int(number) for number in digits]
+        if len(set(numbers)) == len(names):
+            return dict(zip(names, numbers))
     return {name: i for i, name in enumerate(sorted(names, key=natural_key))}
 
 

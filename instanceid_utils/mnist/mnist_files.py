@@ -41,7 +41,7 @@ NAMES = "identities.txt"
 KINDS = ("grey", "colour", "rgba")
 
 _BATCH = 256
-_SUFFIXES = (".png", ".jpg", ".jpeg")
+_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 
 Mnist = namedtuple("Mnist", "images labels names")
 

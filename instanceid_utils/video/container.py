@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import logging
+from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 
-from instanceid_utils.video.writer import BT709, VideoError
+from instanceid_utils.video.writer import VideoError, file_url
 
 logger = logging.getLogger(__name__)
 
+# ITU-T H.273 matrix codes, as names of PyAV; what is not said counts as BT.601.
+MATRICES = {1: "ITU709", 4: "FCC", 7: "SMPTE240M", 9: "BT2020", 10: "BT2020"}
 MAX_BAD_PACKETS = 100  # in a row: beyond it the file is broken, not scratched
 
 
@@ -19,7 +23,10 @@ def open_container(source):
 
     try:
         # Seconds to connect and to read: a dead stream must not hang for ever.
-        container = av.open(str(source), timeout=(10.0, 30.0) if "://" in str(source) else None)
+        live = "://" in str(source) and not Path(source).exists()
+        container = av.open(
+            str(source) if live else file_url(source), timeout=(10.0, 30.0) if live else None
+        )
     except (av.error.FFmpegError, OSError) as error:
         reason = getattr(error, "strerror", None) or error
         raise VideoError(f"{source}: cannot be opened as a video ({reason})") from error
@@ -34,17 +41,14 @@ def read_container(source, start, stop):
     with open_container(source) as container:
         stream = container.streams.video[0]
         stream.thread_type = "AUTO"
-        rate = float(stream.average_rate or stream.guessed_rate or 25)
-        index, first_time, last_time = -1, None, 0.0
+        rate = frame_rate(stream)
+        index, clock = -1, Clock(1 / rate)
         for index, frame in enumerate(_decode(container, stream, source)):
             if stop is not None and index >= stop:
                 return
-            at = index / rate if frame.time is None else float(frame.time)
-            first_time = at if first_time is None else first_time
-            last_time = max(last_time, at - first_time)
+            at = clock.shown(index / rate if frame.time is None else float(frame.time))
             if index >= start:
-                image = _upright(_rgb(frame), frame)
-                yield index, last_time, image
+                yield index, at, _upright(_rgb(frame), frame)
         if index < 0:
             raise VideoError(f"{source}: no frame of its video stream could be decoded")
         if index + 1 < stream.frames:
@@ -54,6 +58,38 @@ def read_container(source, start, stop):
                 index + 1,
                 stream.frames,
             )
+
+
+class Clock:
+    """Time from the first frame on, which never goes back.
+
+    Where the timestamps do (a stream of several recordings, a counter that ran over), time goes
+    on by the length of a frame from the one before.
+    """
+
+    def __init__(self, frame_length):
+        self._length, self._shift, self._last = frame_length, None, 0.0
+
+    def shown(self, timestamp):
+        """Return when a frame with this timestamp (seconds) is shown, in seconds."""
+        if self._shift is None:
+            self._shift = -timestamp
+        if timestamp + self._shift < self._last:
+            self._shift = self._last + self._length - timestamp
+        self._last = timestamp + self._shift
+        return self._last
+
+
+def frame_rate(stream):
+    """Return frames per second; 24 where the file says nothing."""
+    return float(stream.average_rate or stream.guessed_rate or 24)
+
+
+def pixel_aspect(stream, turned):
+    """Return width / height of a pixel of the upright frame; 1 where the file says nothing."""
+    aspect = stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio
+    aspect = Fraction(aspect) if aspect else Fraction(1)
+    return 1 / aspect if turned else aspect
 
 
 def _decode(container, stream, source):
@@ -82,7 +118,7 @@ def _decode(container, stream, source):
 
 def _rgb(frame) -> np.ndarray:
     # Both said outright: PyAV 15 looks at neither unless they differ.
-    matrix = "ITU709" if frame.colorspace == BT709 else "ITU601"
+    matrix = MATRICES.get(int(frame.colorspace), "ITU601")
     return frame.reformat(
         format="rgb24", src_colorspace=matrix, dst_colorspace="ITU601"
     ).to_ndarray()
@@ -90,7 +126,11 @@ def _rgb(frame) -> np.ndarray:
 
 def _upright(image: np.ndarray, frame) -> np.ndarray:
     """Apply the display matrix (x' = a x + c y, y' = b x + d y, in 16.16 fixed point)."""
-    side_data = frame.side_data.get("DISPLAYMATRIX")
+    try:
+        side_data = frame.side_data.get("DISPLAYMATRIX")
+    except ValueError:  # some other side data (EXIF) is of a kind that PyAV does not know
+        turns = round(getattr(frame, "rotation", 0) / 90)  # counterclockwise
+        return np.ascontiguousarray(np.rot90(image, turns))
     if side_data is None:
         return image
     matrix = np.frombuffer(bytes(side_data), dtype=np.int32)[:9].reshape(3, 3)

@@ -7,9 +7,11 @@ player does; a source in which nothing can be decoded is an error that names it.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Any, Union
 
@@ -17,14 +19,21 @@ import cv2
 import numpy as np
 
 from instanceid_utils.data.davis import natural_key
-from instanceid_utils.data.image_files import read_image
-from instanceid_utils.video.container import open_container, read_container
+from instanceid_utils.data.image_files import read_image, to_rgb
+from instanceid_utils.video.container import (
+    frame_rate,
+    open_container,
+    pixel_aspect,
+    read_container,
+)
 from instanceid_utils.video.writer import VideoError
+
+logger = logging.getLogger(__name__)
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"})
 FOLDER_FPS = 24.0  # a folder of images says nothing about time; DAVIS was shown at 24
 
-Source = Union[str, Path, int]
+Source = Union[str, Path, int, list]
 
 
 @dataclass(frozen=True)
@@ -39,12 +48,18 @@ class VideoFrame:
 
 @dataclass(frozen=True)
 class VideoInfo:
-    """What a source says about itself; ``n_frames`` is None where it does not say."""
+    """What a source says about itself; ``n_frames`` is None where it does not say.
+
+    ``n_frames`` is ``counted`` by the source, or follows from the duration. ``pixel_aspect`` is
+    width / height of a pixel of the upright frame.
+    """
 
     width: int
     height: int
     fps: float
     n_frames: int | None
+    pixel_aspect: Fraction = Fraction(1)
+    counted: bool = True
 
     @property
     def size(self) -> tuple[int, int]:
@@ -59,9 +74,10 @@ def read_video(
 
     Parameters
     ----------
-    source : str, Path or int
-        A video file (MP4, AVI, MOV, WebM, ...), a folder of images in natural order, the URL
-        of a stream (``rtsp://...``), or the index of a camera (``0`` or ``"0"``).
+    source : str, Path, int or list of Path
+        A video file (MP4, AVI, MOV, WebM, ...), a folder of images in natural order, a list of
+        images, the URL of a stream (``rtsp://...``), or the index of a camera (``0`` or
+        ``"0"``).
     start, stop : int
         Yield the frames ``start <= index < stop``. Earlier frames are decoded and dropped, so
         that the index is exact whatever the file's keyframes.
@@ -83,7 +99,7 @@ def read_video(
         raise ValueError(f"expected 0 <= start <= stop, got start={start}, stop={stop}")
     kind, place = _kind(source)
     if kind == "folder":
-        return _read_folder(place, image_files(place), start, stop, fps or FOLDER_FPS)
+        return _read_images(image_files(place), start, stop, fps or FOLDER_FPS)
     if kind == "camera":
         return _read_camera(place, start, stop)
     return (
@@ -112,18 +128,26 @@ def video_info(source: Source, *, fps: float | None = None) -> VideoInfo:
         capture.release()
         return VideoInfo(width, height, rate, None)
     _, _, image = next(read_container(place, 0, 1))
+    height, width = image.shape[:2]
     with open_container(place) as container:
         stream = container.streams.video[0]
-        rate = float(stream.average_rate or stream.guessed_rate or FOLDER_FPS)
+        rate = frame_rate(stream)
+        turned = width != height and (stream.width > stream.height) != (width > height)
+        aspect = pixel_aspect(stream, turned)
         n_frames = stream.frames or None
-        if n_frames is None and container.duration:
+        counted = n_frames is not None
+        if not counted and container.duration:
             n_frames = round(container.duration / 1e6 * rate) or None
-    height, width = image.shape[:2]
-    return VideoInfo(width, height, rate, n_frames)
+    return VideoInfo(width, height, rate, n_frames, aspect, counted)
 
 
 def image_files(folder) -> list[Path]:
-    """Return the images of ``folder`` in natural order (``frame10`` after ``frame9``)."""
+    """Return the images of ``folder`` in natural order (``frame10`` after ``frame9``).
+
+    A list of images is returned as it is.
+    """
+    if isinstance(folder, list):
+        return folder
     folder = Path(folder)
     files = [
         f
@@ -136,32 +160,53 @@ def image_files(folder) -> list[Path]:
 
 
 def _kind(source: Source) -> tuple[str, Any]:
+    if isinstance(source, list):
+        return "folder", source
     if isinstance(source, (int, np.integer)) or str(source).isdecimal() and len(str(source)) < 3:
         if not Path(str(source)).exists():
             return "camera", int(str(source))
-    if "://" in str(source):
-        return "stream", str(source)
     path = Path(str(source))
+    if "://" in str(source) and not path.exists():
+        return "stream", str(source)
     if not path.exists():
         raise VideoError(f"{path}: no such file or folder")
     return ("folder" if path.is_dir() else "file"), path
 
 
-def _read_image(path: Path) -> np.ndarray:
-    if path.suffix.lower() in (".jpg", ".jpeg", ".png"):
-        try:
-            return read_image(path)  # checks sizes before it claims memory
-        except ValueError as error:
+def _read_image(path: Path, bits: int = 16) -> np.ndarray:
+    try:
+        return read_image(path, bits)  # checks sizes before it claims memory
+    except ValueError as error:
+        if path.suffix.lower() in (".jpg", ".jpeg", ".png", ".webp"):
             raise VideoError(str(error)) from error
-    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    image = cv2.imread(str(path), cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
     if image is None:
         raise VideoError(f"{path}: not an image that OpenCV can read")
-    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+    return to_rgb(image, bits)
 
 
-def _read_folder(folder, files, start, stop, fps):
+def _read_images(files, start, stop, fps):
+    """Read images; how many of 16 bits count is told by the first, and then stays so."""
+    bits = _n_bits(files[0])
     for index, path in enumerate(files[start:stop], start):
-        yield VideoFrame(index, index / fps, _read_image(path), path.name)
+        yield VideoFrame(index, index / fps, _read_image(path, bits), path.name)
+
+
+def _n_bits(path):
+    """Return how many bits the values of a 16-bit picture have, of 10, 12, 14 or 16."""
+    image = cv2.imread(str(path), cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
+    if image is None or image.dtype != np.uint16:
+        return 16
+    bits = next(bits for bits in (10, 12, 14, 16) if image.max() < 2**bits)
+    if bits < 16:
+        logger.warning(
+            "%s: 16-bit picture with values up to %d: taken for %d bits, all frames are made "
+            "brighter by that",
+            path,
+            image.max(),
+            bits,
+        )
+    return bits
 
 
 def _open_camera(index: int) -> cv2.VideoCapture:

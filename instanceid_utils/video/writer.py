@@ -20,6 +20,11 @@ BT709 = 1  # ITU-T H.273 code, for primaries, transfer and matrix; untagged file
 LIMITED_RANGE = 1
 
 
+def file_url(path) -> str:
+    """Name a file so that FFmpeg takes it for one, even ``12:30:00.mp4``."""
+    return f"file:{os.fspath(path)}"
+
+
 class VideoError(OSError):
     """A video that cannot be read or written; the message names it."""
 
@@ -43,6 +48,8 @@ class VideoWriter:
         Quality, 0 (lossless) to 51; 20 looks like the source.
     fit : bool
         Scale frames of any other size into ``size``, with black bars. Else they are an error.
+    pixel_aspect : Fraction or float
+        Width / height of a pixel as it is to be shown.
     state : dict, optional
         Go on after the parts of another writer, from its `cut`.
 
@@ -70,6 +77,7 @@ class VideoWriter:
         *,
         crf: int = 20,
         fit: bool = False,
+        pixel_aspect=1,
         state: dict | None = None,
     ):
         self.path = Path(path)
@@ -85,7 +93,7 @@ class VideoWriter:
         self._starts = list(state["starts"])  # first timestamp of each part
         if state["size"] is not None:
             self.size = tuple(state["size"])
-        self._crf = crf
+        self._crf, self._pixel_aspect = crf, Fraction(pixel_aspect)
         self._container = self._stream = None
 
     def write(self, frame: np.ndarray, time: float | None = None) -> None:
@@ -192,7 +200,7 @@ class VideoWriter:
         part.parent.mkdir(parents=True, exist_ok=True)
         try:
             self._container = av.open(
-                str(part),
+                file_url(part),
                 "w",
                 format="mp4",
                 options={
@@ -212,6 +220,8 @@ class VideoWriter:
         context.max_b_frames = 0  # timestamps stay as given, and parts can be joined
         context.color_primaries = context.color_trc = context.colorspace = BT709
         context.color_range = LIMITED_RANGE
+        if self._pixel_aspect != 1:
+            context.sample_aspect_ratio = self._pixel_aspect
         if name == "libx264":
             stream.options = {"crf": str(self._crf), "preset": "veryfast"}
         self._stream = stream
@@ -247,10 +257,10 @@ def _join(parts: dict, path: Path, duration: float) -> None:
     import av
 
     joined = path.with_suffix(".joined.mp4")
-    with av.open(str(joined), "w", format="mp4", options={"movflags": "faststart"}) as output:
+    with av.open(file_url(joined), "w", format="mp4", options={"movflags": "faststart"}) as output:
         target = None
         for part, shift in parts.items():
-            with av.open(str(part)) as source:
+            with av.open(file_url(part)) as source:
                 stream = source.streams.video[0]
                 if target is None:
                     target = _copy_of(output, stream)

@@ -310,7 +310,7 @@ def test_headers_that_lie_are_refused(tmp_path, size):
 
 def test_foreign_files_are_refused(tmp_path):
     (tmp_path / "a.png").write_bytes(b"GIF89a, not a PNG")
-    with pytest.raises(ValueError, match="a.png: expected a JPEG or PNG.*GIF89a"):
+    with pytest.raises(ValueError, match="a.png: expected a JPEG, PNG or WebP.*GIF89a"):
         read_image(tmp_path / "a.png")
     cv2.imwrite(str(tmp_path / "a.jpg"), noise())
     with pytest.raises(ValueError, match="a.jpg: expected a PNG label map, got JPEG"):

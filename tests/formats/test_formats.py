@@ -347,7 +347,7 @@ def test_wrong_pngs_are_refused(tmp_path):
     with pytest.raises(FormatError, match=r"00000\.png: expected a 16-bit grey PNG"):
         read_masks(write_palette(tmp_path / "p", label_maps()), "mots-png")[0]
     (tmp_path / "p" / "00005.png").write_bytes(b"GIF89a")
-    with pytest.raises(FormatError, match=r"00005\.png: expected a JPEG or PNG"):
+    with pytest.raises(FormatError, match=r"00005\.png: expected a JPEG, PNG"):
         read_masks(tmp_path / "p", "palette")[5]
 
 

@@ -306,7 +306,7 @@ def test_errors_name_the_file(tmp_path):
     with pytest.raises(VideoError, match="empty: no images"):
         read_video(tmp_path / "empty")
     (tmp_path / "empty" / "0.png").write_bytes(b"not a png")
-    with pytest.raises(VideoError, match=r"0\.png: expected a JPEG or PNG"):
+    with pytest.raises(VideoError, match=r"0\.png: expected a JPEG, PNG or WebP"):
         next(read_video(tmp_path / "empty"))
     with pytest.raises(VideoError, match="camera 63: cannot be opened"):
         next(read_video(63))
