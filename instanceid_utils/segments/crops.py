@@ -12,7 +12,7 @@ from dataclasses import replace
 import cv2
 import numpy as np
 
-from instanceid_utils.segments.segments import check_frame
+from instanceid_utils.segments.segments import Segments, check_frame
 
 CROP_SIZE = 64
 MARGIN = 0.1
@@ -20,7 +20,9 @@ FILL = 128  # mid grey: no colour of its own, and 0 once pixels are scaled to [-
 _FILL_PIXEL = np.array([FILL, FILL, FILL, 0], np.uint8).view(np.uint32)
 
 
-def square_boxes(boxes_tlbr, size=CROP_SIZE, margin=MARGIN):
+def square_boxes(
+    boxes_tlbr: np.ndarray, size: int = CROP_SIZE, margin: float = MARGIN
+) -> np.ndarray:
     """Square boxes that are cut round the boxes: the longest side times (1 + 2 margin), centred.
 
     Rounded up to a multiple of 2**k where the crop shrinks 2**k times or more, so that the first
@@ -57,7 +59,9 @@ def square_boxes(boxes_tlbr, size=CROP_SIZE, margin=MARGIN):
     return np.array([_square(box, size, margin) for box in boxes], np.int64).reshape(-1, 4)
 
 
-def cut_crops(frame, segments, size=CROP_SIZE, margin=MARGIN):
+def cut_crops(
+    frame: np.ndarray, segments: Segments, size: int = CROP_SIZE, margin: float = MARGIN
+) -> np.ndarray:
     """Cut every segment out of its frame: square, filled with grey where it is not the segment.
 
     The colours are averaged over the pixels of the segment only, so the rim of a crop has the
@@ -96,7 +100,9 @@ def cut_crops(frame, segments, size=CROP_SIZE, margin=MARGIN):
     return crops
 
 
-def with_background(crops, frame, segments, margin=MARGIN):
+def with_background(
+    crops: np.ndarray, frame: np.ndarray, segments: Segments, margin: float = MARGIN
+) -> np.ndarray:
     """Put back what surrounds the segments inside their bounding boxes, for comparison.
 
     Parameters
