@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
+from collections.abc import Sequence
 
 from instanceid_utils import __version__
 
@@ -42,7 +43,7 @@ EXAMPLES = {
 }
 
 
-def build_parser():
+def build_parser() -> argparse.ArgumentParser:
     """Make the argument parser of all commands."""
     parser = argparse.ArgumentParser(
         prog=PROG,
@@ -215,7 +216,7 @@ _COMMANDS = {
 }
 
 
-def main(argv=None) -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; return its exit code."""
     args = build_parser().parse_args(argv)
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")

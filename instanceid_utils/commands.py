@@ -5,13 +5,14 @@ Modules are imported where they are used, so that no command waits for more than
 
 from __future__ import annotations
 
+from argparse import Namespace
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 
-def track(args):
+def track(args: Namespace) -> None:
     """Track a video; see `app.track_video`."""
     from instanceid_utils.app.video_tracking import Interrupted, track_video
 
@@ -54,7 +55,7 @@ def track(args):
         print(f"  {name + ':':15}{path}")
 
 
-def extract(args):
+def extract(args: Namespace) -> None:
     """Cut segments out; see `data.extract`."""
     from instanceid_utils.data.extraction import extract
     from instanceid_utils.pipeline import open_data
@@ -76,7 +77,7 @@ def extract(args):
     )
 
 
-def convert(args):
+def convert(args: Namespace) -> None:
     """Convert to the MNIST format; see `mnist.write_mnist`."""
     from instanceid_utils.mnist.mnist_files import write_mnist
 
@@ -92,7 +93,7 @@ def convert(args):
     print(f"{counts['train']} images for training, {counts['test']} for testing: {args.out}")
 
 
-def train(args):
+def train(args: Namespace) -> None:
     """Train, save and calibrate; see `training.train`."""
     from instanceid_utils.data.segment_sets import from_manifest
     from instanceid_utils.embedding.weights import calibration_path, save_weights
@@ -136,7 +137,7 @@ def train(args):
     )
 
 
-def evaluate(args):
+def evaluate(args: Namespace) -> None:
     """Print a table of retrieval or of tracking."""
     from instanceid_utils.pipeline import open_data
 
@@ -148,7 +149,7 @@ def evaluate(args):
         Path(args.out).write_text(text, encoding="utf-8")
 
 
-def calibrate(args):
+def calibrate(args: Namespace) -> None:
     """Choose a threshold; see `evaluation.calibrate_dataset`."""
     from instanceid_utils.evaluation.calibration import calibrate_dataset
     from instanceid_utils.pipeline import open_data

@@ -11,11 +11,16 @@ import logging
 import os
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tqdm.auto import tqdm
 
 from instanceid_utils.atomic_files import write_atomically
+
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
 
 PROJECT = Path(__file__).resolve().parents[1]
 
@@ -34,7 +39,7 @@ _KERNEL: dict = {"kernel_name": "python3", "extra_arguments": ["--log-level=ERRO
 _logger = logging.getLogger(__name__)
 
 
-def find_notebooks(folder, names=()) -> list[Path]:
+def find_notebooks(folder: str | os.PathLike, names: Sequence[str] = ()) -> list[Path]:
     """Return the numbered notebooks of a folder in order.
 
     Parameters
@@ -58,7 +63,7 @@ def find_notebooks(folder, names=()) -> list[Path]:
     return [path for path in notebooks if not names or path.name.startswith(tuple(names))]
 
 
-def run(notebooks, output_dir) -> None:
+def run(notebooks: Sequence[Path], output_dir: str | os.PathLike) -> None:
     """Execute notebooks in order into executed copies; the notebooks themselves stay as they are.
 
     Parameters
@@ -93,7 +98,7 @@ def run(notebooks, output_dir) -> None:
             raise RuntimeError(f"{error}\n{path.name} failed; see {copy}") from error
 
 
-def regenerate(notebooks) -> None:
+def regenerate(notebooks: Sequence[Path]) -> None:
     """Execute notebooks in place and keep what they print, show and count.
 
     What differs from run to run and says nothing is left out: time stamps, the kernel's version,
@@ -130,7 +135,7 @@ def regenerate(notebooks) -> None:
         write_atomically(path, nbformat.writes(notebook) + "\n")
 
 
-def strip_volatile(notebook) -> list[str]:
+def strip_volatile(notebook: NotebookNode) -> list[str]:
     """Remove from an executed notebook what would differ after the next run, in place.
 
     Returns
@@ -173,7 +178,7 @@ def _with_progress(notebooks):
             bar.write(f"{path.stem:{width}} {seconds:7.1f} s", file=sys.stdout)
 
 
-def main(argv=None) -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m instanceid_utils.course", description=__doc__)
     parser.add_argument("command", choices=("run", "regenerate"))

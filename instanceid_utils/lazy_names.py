@@ -6,10 +6,14 @@ loaded only by whoever uses it.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib import import_module
+from typing import Any
 
 
-def lazy_names(package: str, modules: dict[str, tuple[str, ...]]):
+def lazy_names(
+    package: str, modules: dict[str, tuple[str, ...]]
+) -> tuple[Callable[[str], Any], Callable[[], list[str]], list[str]]:
     """Make the module functions of PEP 562 for a package.
 
     Parameters

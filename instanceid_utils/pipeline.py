@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from instanceid_utils.atomic_files import write_atomically
 from instanceid_utils.data.davis import DavisDataset
@@ -17,7 +20,7 @@ from instanceid_utils.data.extraction import extract
 from instanceid_utils.mnist.mnist_files import write_mnist
 from instanceid_utils.synthetic import clips
 from instanceid_utils.synthetic import dataset as generated
-from instanceid_utils.video.reader import image_files, read_video, video_info
+from instanceid_utils.video.reader import Source, image_files, read_video, video_info
 from instanceid_utils.video.writer import VideoWriter
 
 logger = logging.getLogger(__name__)
@@ -25,7 +28,7 @@ NOTE = "made_from.json"
 EXCERPT = "excerpt.mp4"
 
 
-def open_data(data_root) -> DavisDataset:
+def open_data(data_root: str | os.PathLike) -> DavisDataset:
     """Open a data set in the DAVIS layout; one named ``generated`` is made if it is not there.
 
     Parameters
@@ -44,7 +47,9 @@ def open_data(data_root) -> DavisDataset:
     return DavisDataset(root)
 
 
-def make_once(folder, facts, make):
+def make_once(
+    folder: str | os.PathLike, facts: dict[str, Any], make: Callable[[Path], object]
+) -> Path:
     """Call ``make(folder)`` unless its results from the same ``facts`` are there already.
 
     Parameters
@@ -81,7 +86,7 @@ def make_once(folder, facts, make):
     return folder
 
 
-def ensure_segments(data_root, output_dir):
+def ensure_segments(data_root: str | os.PathLike, output_dir: str | os.PathLike) -> Path:
     """Return the folder with the crops and the manifest of notebook 1.
 
     Parameters
@@ -98,7 +103,7 @@ def ensure_segments(data_root, output_dir):
     )
 
 
-def ensure_mnist(data_root, output_dir):
+def ensure_mnist(data_root: str | os.PathLike, output_dir: str | os.PathLike) -> Path:
     """Return the folder with the MNIST files of notebook 2; arguments as `ensure_segments`."""
     segments = ensure_segments(data_root, output_dir)
     return make_once(
@@ -108,7 +113,7 @@ def ensure_mnist(data_root, output_dir):
     )
 
 
-def ensure_clips(output_dir):
+def ensure_clips(output_dir: str | os.PathLike) -> Path:
     """Return the folder with the generated clips of notebook 7; see `synthetic.clips`.
 
     Parameters
@@ -121,7 +126,9 @@ def ensure_clips(output_dir):
     )
 
 
-def ensure_excerpt(source, output_dir, n_frames=None):
+def ensure_excerpt(
+    source: Source, output_dir: str | os.PathLike, n_frames: int | None = None
+) -> Source:
     """Return the first frames of a video, as a video of its own.
 
     Parameters

@@ -32,10 +32,10 @@ class Segments:
     areas: np.ndarray
     patches: tuple[np.ndarray, ...]
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.labels)
 
-    def select(self, keep):
+    def select(self, keep: np.ndarray) -> Segments:
         """Return the segments at ``keep``: a bool mask of shape (N,) or indices."""
         index = np.arange(len(self))[keep]
         patches = tuple(self.patches[i] for i in index)
@@ -44,7 +44,7 @@ class Segments:
         )
 
 
-def find_segments(masks: np.ndarray):
+def find_segments(masks: np.ndarray | Segments) -> Segments:
     """Find box, area and mask of every segment.
 
     Parameters
@@ -81,10 +81,10 @@ def find_segments(masks: np.ndarray):
             "masks: expected an integer label map (H, W) or a bool stack (N, H, W), "
             f"got {masks.dtype} of shape {masks.shape}{_mask_hint(masks)}"
         )
-    if 0 in masks.shape[-2:]:
+    height, width = masks.shape[-2:]
+    if not (height and width):
         raise ValueError(f"masks: expected at least one pixel, got shape {masks.shape}")
     found = _of_stack(masks) if stack else _of_label_map(masks)
-    height, width = masks.shape[-2:]
     return Segments((height, width), *found)
 
 
@@ -227,7 +227,7 @@ def _ellipse(width, height):
     return x**2 + (y**2)[:, None] <= BOX_FILL**2
 
 
-def check_frame(frame: np.ndarray, frame_shape: tuple | None = None):
+def check_frame(frame: np.ndarray, frame_shape: tuple[int, int] | None = None) -> None:
     """Check that ``frame`` is a uint8 RGB picture (H, W, 3), of the size of its masks.
 
     Parameters
