@@ -60,11 +60,7 @@ def square_boxes(
 
 
 def cut_crops(
-<<<<<<< HEAD
-    frame: np.ndarray, segments, size: int = CROP_SIZE, margin: float = MARGIN
-=======
     frame: np.ndarray, segments: Segments, size: int = CROP_SIZE, margin: float = MARGIN
->>>>>>> 8eb9eb7a1c7644366170d6ced5f4eb0c876a4bd7
 ) -> np.ndarray:
     """Cut every segment out of its frame: square, filled with grey where it is not the segment.
 
@@ -104,13 +100,9 @@ def cut_crops(
     return crops
 
 
-<<<<<<< HEAD
-def with_background(crops: np.ndarray, frame, segments, margin=MARGIN) -> np.ndarray:
-=======
 def with_background(
     crops: np.ndarray, frame: np.ndarray, segments: Segments, margin: float = MARGIN
 ) -> np.ndarray:
->>>>>>> 8eb9eb7a1c7644366170d6ced5f4eb0c876a4bd7
     """Put back what surrounds the segments inside their bounding boxes, for comparison.
 
     Parameters

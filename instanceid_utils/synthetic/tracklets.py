@@ -68,7 +68,7 @@ def draw_tracklet(
     scene: Any = None
     drawn_for = -1
     for i, clip in enumerate(clips):
-        segments = ()
+        segments: Any = ()
         for attempt in range(20):
             if clip != drawn_for or attempt == 10:
                 scene, drawn_for = _draw_clip(body, rng, int(rng.integers(96, 160))), clip

@@ -46,7 +46,7 @@ class View(NamedTuple):
     provisional: np.ndarray  # (N,) bool
 
 
-def observe(embedder, frame: np.ndarray, masks: np.ndarray):
+def observe(embedder, frame: np.ndarray, masks: np.ndarray | Segments):
     """Find and embed the segments of a frame.
 
     Parameters
