@@ -11,7 +11,7 @@ BROWSER := .venv/.installed-browser
 NOTEBOOK := MPLBACKEND=module://matplotlib_inline.backend_inline TQDM_DELAY=1000000000
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-browser screenshots lab notebooks bench pretrain lock clean
+.PHONY: help setup run test fuzz test-browser screenshots lab notebooks bench pretrain lock clean
 
 help: ## show this list
 	@echo "make TARGET, with PYTHON=/path/to/python3.11 where the right Python is not found by itself"
@@ -35,6 +35,9 @@ test: $(INSTALLED) ## ruff, order of imports, types, unit tests, doctests, noteb
 	echo "ruff $$lint, format $$format, imports $$imports, types $$types," \
 	  "unit tests $$unit, notebooks $$course"; \
 	case $$lint$$format$$imports$$types$$unit$$course in *FAILED*) exit 1 ;; esac
+
+fuzz: $(INSTALLED) ## 20,000 changed files for each reader; some minutes
+	@INSTANCEID_FUZZ=20000 $(PY) -m pytest tests/test_fuzz.py -q
 
 test-browser: $(BROWSER) ## notebooks and tracker widget in JupyterLab and Chromium, by mouse
 	@CHROMIUM=$$(sh tools/find_chromium.sh) && export CHROMIUM \

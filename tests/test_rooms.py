@@ -8,6 +8,7 @@ PACKAGE, TESTS = ROOT / "instanceid_utils", ROOT / "tests"
 # What is tested across modules, and why.
 ACROSS = {
     "test_environment.py": "the set-up, the lock and the wheel",
+    "test_fuzz.py": "every reader, on files that were changed",
     "test_index.py": "the tables of the README and of the notebooks' index",
     "test_notebooks.py": "the hygiene of the notebooks",
     "test_public_names.py": "what notebooks and benchmarks may import",

@@ -90,7 +90,7 @@ class TrackLoop:
     def _observe(self, frames):
         """Yield frames and masks with their observations, block by block."""
         for block, error in _blocks(frames):
-            seen = [(frame.image, masks.segments) for frame, masks in block if masks is not None]
+            seen = [(frame.image, masks) for frame, masks in block if masks is not None]
             observations = iter(observe_together(self.tracker.embedder, seen))
             for frame, masks in block:
                 yield frame, masks, None if masks is None else next(observations)

@@ -10,11 +10,14 @@ import io
 import os
 import struct
 import zlib
+from pathlib import Path
 
 import cv2
 import numpy as np
 from PIL import Image
 
+TIFF_SUFFIXES = (".tif", ".tiff")
+VOID = 255  # of a palette PNG: not to be judged
 MAX_PIXELS = 2**26  # 8192 x 8192; a larger header is refused before memory is claimed
 
 _PNG, _PNG_END = b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"
@@ -101,12 +104,14 @@ def write_rgba(path: str | os.PathLike, image: np.ndarray):
         file.write(data.tobytes())
 
 
-def read_label_map(path: str | os.PathLike, colour: str = "auto") -> np.ndarray:
-    """Read a label map from a PNG file.
+def read_label_map(
+    path: str | os.PathLike, colour: str = "auto", keep_void: bool = False
+) -> np.ndarray:
+    """Read a label map from a PNG or TIFF file.
 
     Palette: the index is the label, whatever colours the palette holds. Grey: the value is the
     label. Colour: where every colour in the file is one of `davis_palette`, its index is the
-    label, else R + 256 G + 65536 B is. An alpha channel is ignored.
+    label, else R + 256 G + 65536 B is. What is wholly transparent is background.
 
     Parameters
     ----------
@@ -114,11 +119,14 @@ def read_label_map(path: str | os.PathLike, colour: str = "auto") -> np.ndarray:
     colour : {"auto", "palette", "rgb"}
         For colour PNGs: the rule above, or one of its two halves. Label 32 is (32, 0, 0), which
         is in the palette too: say "rgb" where all labels may be multiples of 32.
+    keep_void : bool
+        In palette PNGs 255 means "not to be judged" (DAVIS, YouTube-VOS, VOC), and is read as
+        background unless told.
 
     Returns
     -------
     ndarray of shape (H, W)
-        uint8, uint16 (16-bit grey) or int32 (colour as R + 256 G + 65536 B).
+        uint8, uint16 (16-bit grey) or int32 (colour as R + 256 G + 65536 B, 32-bit TIFF).
 
     Raises
     ------
@@ -129,6 +137,8 @@ def read_label_map(path: str | os.PathLike, colour: str = "auto") -> np.ndarray:
     """
     if colour not in ("auto", "palette", "rgb"):
         raise ValueError(f'colour: expected "auto", "palette" or "rgb", got {colour!r}')
+    if Path(path).suffix.lower() in TIFF_SUFFIXES:
+        return read_tiff(path)
     data = _checked_bytes(path)
     if not data.startswith(_PNG):
         raise ValueError(
@@ -136,7 +146,10 @@ def read_label_map(path: str | os.PathLike, colour: str = "auto") -> np.ndarray:
         )
     depth, colour_type = data[24], data[25]
     if colour_type == _PALETTE:
-        return _decode_indices(path, data)  # OpenCV would give their colours
+        indices = _decode_indices(path, data)  # OpenCV would give their colours
+        if not keep_void:
+            indices[indices == VOID] = 0
+        return indices
     image = _decode(path, data, cv2.IMREAD_UNCHANGED)
     if colour_type & _RGB:
         if depth != 8:
@@ -146,8 +159,34 @@ def read_label_map(path: str | os.PathLike, colour: str = "auto") -> np.ndarray:
     return grey if depth >= 8 else grey // (255 // (2**depth - 1))  # OpenCV stretches to 0-255
 
 
+def read_tiff(path: str | os.PathLike, page: int = 0) -> np.ndarray:
+    """Read one page of a TIFF file as a label map (H, W) of uint8, uint16 or int32.
+
+    Raises
+    ------
+    ValueError
+        If it is no such file, damaged, or over `MAX_PIXELS`; it is named.
+    """
+    try:
+        with Image.open(path, formats=["TIFF"]) as picture:
+            picture.seek(page)
+            (width, height), mode = picture.size, picture.mode
+            if width * height > MAX_PIXELS:
+                raise ValueError(f"expected at most {MAX_PIXELS:,} pixels, got {width}x{height}")
+            if mode not in ("1", "L", "P", "I", "I;16", "I;16B"):
+                raise ValueError(f"expected whole numbers, one a pixel, its mode is {mode}")
+            labels = np.array(picture)
+    except FileNotFoundError:
+        raise
+    except Exception as error:  # Pillow raises many kinds for a damaged file
+        raise ValueError(f"{path}: cannot be read as a TIFF label map ({error})") from error
+    if labels.dtype == bool:
+        return labels.astype(np.uint8)
+    return labels.astype(labels.dtype.newbyteorder("="))
+
+
 def write_label_map(path: str | os.PathLike, label_map: np.ndarray):
-    """Write a label map as PNG: DAVIS palette up to label 255, 16-bit grey up to 65,535.
+    """Write a label map as PNG: DAVIS palette up to label 254, 16-bit grey up to 65,535.
 
     Parameters
     ----------
@@ -169,8 +208,8 @@ def write_label_map(path: str | os.PathLike, label_map: np.ndarray):
     low, high = label_map.min(), label_map.max()
     if low < 0 or high > 65535:
         raise ValueError(f"label_map: expected labels in [0, 65535], got {low} to {high}")
-    picture = Image.fromarray(label_map.astype(np.uint8 if high < 256 else np.uint16))
-    if high < 256:
+    picture = Image.fromarray(label_map.astype(np.uint8 if high < VOID else np.uint16))
+    if high < VOID:
         picture.putpalette(davis_palette().tobytes())
     # Label maps are runs: coding only those is fastest, and not larger.
     picture.save(path, format="PNG", compress_level=1, compress_type=zlib.Z_RLE)
@@ -276,6 +315,8 @@ def _codes(rgba):
 def _labels_from_bgr(path, image, colour):
     to_rgba = cv2.COLOR_BGRA2RGBA if image.shape[2] == 4 else cv2.COLOR_BGR2RGBA
     codes = _codes(cv2.cvtColor(image, to_rgba))
+    if image.shape[2] == 4 and image[..., 3].any():
+        codes[image[..., 3] == 0] = 0
     if colour == "rgb":
         return codes.astype(np.int32)
     starts = np.flatnonzero(np.diff(codes.ravel(), prepend=codes[0, 0] ^ 1))

@@ -4,12 +4,16 @@ In go files, folders and what a model holds in memory; out come the masks of eac
 when they are asked for:
 
 =================  ==========================================================================
-``palette``        folder of DAVIS / YouTube-VOS palette PNGs (grey and RGB-coded ones too)
+``palette``        label maps: folder of PNGs (palette, grey, RGB-coded) or TIFFs, or a TIFF
 ``mots-png``       folder of 16-bit MOTS PNGs
-``npz``            folder of one ``.npz`` a frame
+``npz``            folder of one ``.npz`` a frame, or one ``.npz`` or ``.npy`` for the video
 ``mots``           MOTS text file
-``coco``           COCO JSON: data set or results
+``mot``            MOT-Challenge text file: boxes
+``yolo``           folder of labels of Ultralytics, ``save_txt``: polygons or boxes
+``coco``           COCO JSON: data set or results; CocoVID
 ``youtube-vis``    YouTube-VIS (COCO-VIS) JSON: data set or results
+``frame-json``     folder of one JSON a frame, or one: LabelMe, SAM (``amg.py``, SA-1B)
+``cvat``           CVAT for video, XML
 =================  ==========================================================================
 
 `from_model` takes what a model holds in memory.
@@ -21,7 +25,17 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from instanceid_utils.formats import coco, mots, npz, palette, youtube_vis
+from instanceid_utils.formats import (
+    arrays,
+    coco,
+    cvat,
+    frame_json,
+    mot,
+    mots,
+    palette,
+    yolo,
+    youtube_vis,
+)
 from instanceid_utils.formats.frame_masks import FormatError, FrameMasks, MaskReader, clean_masks
 from instanceid_utils.formats.model_outputs import from_model
 
@@ -39,11 +53,16 @@ __all__ = [
 FORMATS: dict[str, Callable] = {
     "palette": palette.read,
     "mots-png": mots.read_png,
-    "npz": npz.read,
+    "npz": arrays.read,
     "mots": mots.read_txt,
+    "mot": mot.read,
+    "yolo": yolo.read,
     "coco": coco.read,
     "youtube-vis": youtube_vis.read,
+    "frame-json": frame_json.read,
+    "cvat": cvat.read,
 }
+_IN_FOLDERS, _IN_BOTH = {"mots-png", "yolo"}, {"palette", "npz", "frame-json"}
 
 
 def read_masks(
@@ -52,7 +71,8 @@ def read_masks(
     *,
     frame_shape: tuple | None = None,
     sequence: str | None = None,
-):
+    keep_void: bool = False,
+) -> MaskReader:
     """Open the masks of a video.
 
     Parameters
@@ -64,7 +84,9 @@ def read_masks(
     frame_shape : tuple of int, optional
         (H, W) that the masks must have. COCO polygons without an image size need it.
     sequence : str, optional
-        Which video of a YouTube-VIS file, by folder name or id.
+        Which video of a YouTube-VIS or CocoVID file, by folder name or id.
+    keep_void : bool
+        Whether 255 in a palette PNG is an object, and not "not to be judged".
 
     Returns
     -------
@@ -85,18 +107,20 @@ def read_masks(
     format = format or detect_format(path)
     if format not in FORMATS:
         raise ValueError(f"format: expected one of {', '.join(FORMATS)}, got {format!r}")
-    if path.is_dir() != (format in ("palette", "mots-png", "npz")):
+    if format not in _IN_BOTH and path.is_dir() != (format in _IN_FOLDERS):
         kind = "file" if path.is_dir() else "folder"
         raise FormatError(f"{path}: masks in the format {format!r} are in a {kind}")
     options: dict = {"frame_shape": frame_shape}
-    if format == "youtube-vis":
+    if format in ("youtube-vis", "coco"):
         options["sequence"] = sequence
     elif sequence is not None:
         raise ValueError(f"sequence: {format!r} holds one video, expected none, got {sequence!r}")
+    if format == "palette":
+        options["keep_void"] = keep_void
     return FORMATS[format](path, **options)
 
 
-def detect_format(path):
+def detect_format(path: str | os.PathLike) -> str:
     """Tell the format of a file or folder by what is in it.
 
     Raises
@@ -106,15 +130,54 @@ def detect_format(path):
     """
     path = Path(path)
     if path.is_dir():
-        files = sorted(p for p in path.iterdir() if p.suffix.lower() in (".png", ".npz"))
-        if files:
-            return "npz" if files[0].suffix.lower() == ".npz" else _png_format(files)
-        raise FormatError(f"{path}: expected PNG or npz files with masks, there are none")
-    if path.suffix.lower() == ".txt":
-        return "mots"
-    if path.suffix.lower() == ".json":
+        return _folder_format(path)
+    suffix = path.suffix.lower()
+    if suffix == ".txt":
+        return _text_format(path)
+    if suffix == ".json":
         return _json_format(coco.load_json(path), path)
-    raise FormatError(f"{path}: expected a folder, .json or .txt; or say the format")
+    if suffix in (".npz", ".npy"):
+        return "npz"
+    if suffix in (".tif", ".tiff"):
+        return "palette"
+    if suffix == ".xml":
+        return "cvat"
+    raise FormatError(
+        f"{path}: expected a folder, .json, .txt, .xml, .npz, .npy or .tif; or say the format"
+    )
+
+
+def _folder_format(path):
+    kinds: dict = {}
+    for file in sorted(path.iterdir()):
+        if not file.name.startswith("."):
+            kinds.setdefault(file.suffix.lower(), []).append(file)
+    if ".png" in kinds:
+        return _png_format(kinds[".png"])
+    for suffix, format in (
+        (".npz", "npz"),
+        (".tif", "palette"),
+        (".tiff", "palette"),
+        (".json", "frame-json"),
+        (".txt", "yolo"),
+    ):
+        if suffix in kinds:
+            return format
+    if {".jpg", ".jpeg"} & set(kinds):
+        raise FormatError(
+            f"{path}: holds JPEG pictures; as masks they are refused, since JPEG changes labels"
+        )
+    raise FormatError(
+        f"{path}: expected PNG, TIFF, npz, JSON or txt files with masks, there are none"
+    )
+
+
+def _text_format(path):
+    """MOTS has six fields with spaces between, the last one run lengths; MOT has numbers alone."""
+    with open(path, "rb") as file:
+        first = next((line for line in file if line.strip()), b"")
+    fields = first.split()
+    return "mot" if b"," in first or len(fields) != 6 else "mots"
 
 
 def _png_format(files):
@@ -137,14 +200,18 @@ def _png_format(files):
 
 def _json_format(content, path):
     if isinstance(content, dict):
-        if "videos" in content:
+        if "videos" in content and "images" not in content:
             return "youtube-vis"
+        if frame_json.is_frame(content):
+            return "frame-json"
         if "images" in content or "annotations" in content:
             return "coco"
     elif isinstance(content, list) and content and isinstance(content[0], dict):
         if "segmentations" in content[0]:
             return "youtube-vis"
-        if "segmentation" in content[0]:
+        if frame_json.is_frame(content):
+            return "frame-json"
+        if "segmentation" in content[0] or "bbox" in content[0]:
             return "coco"
     raise FormatError(
         f"{path}: expected COCO or YouTube-VIS JSON (images or videos with "

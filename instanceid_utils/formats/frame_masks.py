@@ -250,14 +250,19 @@ def number_names(names):
 
 
 def files_by_number(folder, suffix):
-    """Find the files of a folder by frame number, with their names: ({number: path}, names)."""
-    folder = Path(folder)
+    """Find the files of a folder by frame number, with their names: ({number: path}, names).
+
+    ``suffix`` is one, or a tuple of several.
+    """
+    folder, suffixes = Path(folder), (suffix,) if isinstance(suffix, str) else suffix
     files = {
         path.stem: path
         for path in folder.iterdir()
-        if path.suffix.lower() == suffix and not path.name.startswith(".")
+        if path.suffix.lower() in suffixes and not path.name.startswith(".")
     }
     if not files:
-        raise FormatError(f"{folder}: expected files that end in {suffix}, there are none")
+        raise FormatError(
+            f"{folder}: expected files that end in {' or '.join(suffixes)}, there are none"
+        )
     names = number_names(list(files))
     return {names[stem]: path for stem, path in files.items()}, names

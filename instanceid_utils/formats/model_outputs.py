@@ -157,7 +157,7 @@ def from_array(array: object, frame_shape: tuple | None = None, soft: bool = Fal
         masks = masks.astype(bool)
     if masks.ndim not in (2, 3) or masks.dtype.kind not in "biu":
         raise ValueError(
-            f"masks: expected a label map (H, W) of integers or a stack (N, H, W), "
+            f"masks: expected an integer label map (H, W) or a stack (N, H, W), "
             f"got {masks.dtype} of shape {masks.shape}{_hint(masks)}"
         )
     return FrameMasks(0, masks)
@@ -176,6 +176,8 @@ def _hint(masks):
     if masks.dtype.kind == "f" and masks.size:
         if np.isnan(masks).any():
             return ", with NaN in it"
+        if masks.ndim == 2 and masks.min() >= 0 and (masks % 1 == 0).all():
+            return "; whole numbers are masks.astype(int)"
         if masks.min() < 0 or masks.max() > 1:
             return "; logits are masks > 0"
         return "; probabilities are masks > 0.5"

@@ -6,10 +6,14 @@ groups of five bits, from the fourth on as the difference to the one two before.
 
 from __future__ import annotations
 
+import logging
+
 import numpy as np
 from pycocotools import mask as coco_mask
 
 from instanceid_utils.formats.frame_masks import FormatError, check_size
+
+logger = logging.getLogger(__name__)
 
 MAX_GROUPS = 7  # of five bits: more than any run of a picture of 2**26 pixels takes
 
@@ -83,9 +87,9 @@ def decode(segmentation, where, frame_shape=None):
     size, counts = segmentation["size"], segmentation["counts"]
     if not isinstance(size, (list, tuple)) or len(size) != 2:
         raise FormatError(f"{where}: expected a size [height, width], got {size!r:.60}")
-    height, width = size
+    height, width = (int(s) if isinstance(s, float) and s == s // 1 else s for s in size)
     check_size(height, width, where)
-    if frame_shape is not None and tuple(size) != tuple(frame_shape):
+    if frame_shape is not None and (height, width) != tuple(frame_shape):
         raise FormatError(
             f"{where}: expected a mask of the frame's size "
             f"{frame_shape[1]}x{frame_shape[0]}, got {width}x{height}"
@@ -111,6 +115,11 @@ def _run_lengths(counts, where):
             raise FormatError(f"{where}: expected a list of run lengths")
         return runs.astype(np.int64)
     if isinstance(counts, str):
+        if counts[:2] in ("b'", 'b"'):
+            raise FormatError(
+                f"{where}: counts is the text of a Python bytes literal, {counts[:20]!r}: write "
+                "counts.decode() and not str(counts)"
+            )
         counts = counts.encode("ascii", "replace")
     if not isinstance(counts, bytes):
         raise FormatError(f"{where}: expected run lengths as text or a list, got {type(counts)}")
@@ -135,12 +144,16 @@ def _decode_polygons(polygons, where, frame_shape):
         raise FormatError(f"{where}: polygons need the size of the frame, which is not given")
     height, width = frame_shape
     check_size(height, width, where)
-    checked = []
+    checked: list = []
+    short: list = []
     for polygon in polygons:
         try:
             points = np.array(polygon, np.float64)
         except (TypeError, ValueError, OverflowError) as error:
             raise FormatError(f"{where}: expected polygons [x1, y1, x2, y2, ...]") from error
+        if points.ndim == 1 and len(points) in (2, 4):
+            short.append(points)  # a point or a line has no area
+            continue
         if points.ndim != 1 or len(points) < 6 or len(points) % 2:
             raise FormatError(
                 f"{where}: expected polygons [x1, y1, x2, y2, ...] "
@@ -150,6 +163,13 @@ def _decode_polygons(polygons, where, frame_shape):
         if not (np.abs(points) <= reach).all():
             raise FormatError(f"{where}: a polygon reaches far out of its {width}x{height} frame")
         checked.append(points.tolist())
+    if short and not checked:
+        raise FormatError(
+            f"{where}: expected polygons [x1, y1, x2, y2, ...] of three points or more, got "
+            f"{polygons!r:.60}"
+        )
+    if short:
+        logger.warning("%s: skipped %d polygons of fewer than three points", where, len(short))
     if not checked:
         return np.zeros((height, width), bool)
     parts = coco_mask.frPyObjects(checked, height, width)

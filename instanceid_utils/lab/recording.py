@@ -78,7 +78,9 @@ def record_video(
                 if found is None
                 else found.segments
             )
-            observations.append(observe(embedder, frame.image, segments))
+            observations.append(
+                observe(embedder, frame.image, segments if found is None else found)
+            )
             label_map = _label_map(segments)
             quality = [cv2.IMWRITE_JPEG_QUALITY, 90]
             pictures.append(cv2.imencode(".jpg", frame.image[..., ::-1], quality)[1])

@@ -16,6 +16,7 @@ __getattr__, __dir__, __all__ = lazy_names(
         "candidates": ("Candidates", "gather"),
         "place": ("PlaceMemory", "box_iou"),
         "shots": ("ShotDetector",),
+        "classes": ("ClassMemory",),
         "evidence": ("Evidence",),
         "abstention": ("Abstention", "final_id"),
     },

@@ -24,7 +24,8 @@ from scipy.sparse.csgraph import min_weight_full_bipartite_matching
 
 NO_ID = -1
 RULES = ("optimal", "plain")
-REASONS = ("reused", "new", "lost", "ambiguous", "empty")
+USED, EMPTY, LOW_SCORE = "", "empty", "low score"
+REASONS = ("reused", "new", "lost", "ambiguous", EMPTY, LOW_SCORE)
 _DENSE_CELLS = 4_000_000  # above this many segment-ID cells the sparse solver is used
 
 
@@ -37,11 +38,12 @@ class Decision:
     label : int
         The segment's label in the mask (index + 1 for a bool stack).
     id : int
-        The ID given; -1 for a mask without pixels.
+        The ID given; -1 for what was dropped.
     reason : str
         ``"reused"``: the ID of a candidate. ``"ambiguous"``: another answer was nearly as good or
         better. ``"new"``: no candidate. ``"lost"``: had candidates, all of which went to other
-        segments of the frame, so it is new. ``"empty"``: no pixels.
+        segments of the frame, so it is new. ``"empty"``: no pixels. ``"low score"``: the model
+        was not sure enough.
     distance : float or None
         L2 distance, not squared, to the ID reused; to the nearest ID for a new one.
     place : float or None
@@ -56,6 +58,10 @@ class Decision:
         lowest cost less the threshold (negative if it lost). None without a runner-up.
     provisional : bool
         The ID may still be relabelled (abstention).
+    score : float or None
+        Of the model that found the segment.
+    category : int, str or None
+        The class that the model gave it.
     """
 
     label: int
@@ -67,6 +73,8 @@ class Decision:
     threshold: float
     margin: float | None
     provisional: bool = False
+    score: float | None = None
+    category: int | str | None = None
 
     def to_json(self) -> str:
         """Give one line of JSON, without NaN or infinity.
@@ -225,7 +233,7 @@ def _reasons(column, costs, claimed, threshold, clear_margin):
 
 def explain(
     labels: np.ndarray,
-    has_pixels: np.ndarray,
+    dropped: Sequence,
     ids: np.ndarray,
     choice,
     found,
@@ -234,14 +242,16 @@ def explain(
     ambiguous: Sequence,
     provisional: Sequence,
     n_neighbours: int = 5,
+    scores: Sequence | None = None,
+    classes: Sequence | None = None,
 ) -> tuple:
     """Put the decisions of one frame into words.
 
     Parameters
     ----------
     labels : ndarray of shape (M,), int64
-    has_pixels : ndarray of shape (M,), bool
-        True for the N segments that the arguments below speak of.
+    dropped : sequence of str, length M
+        Why a segment was not used; "" for the N segments that the arguments below speak of.
     ids : ndarray of shape (N,), int64
         IDs given.
     choice : Choice
@@ -250,6 +260,8 @@ def explain(
     ambiguous, provisional : sequence of bool, length N
         A decision put off; an ID that is not settled yet.
     n_neighbours : int
+    scores, classes : sequence of length M, optional
+        What the model said of each segment.
 
     Returns
     -------
@@ -257,10 +269,14 @@ def explain(
     """
     rows = iter(range(len(ids)))
     decisions = []
-    for label, there in zip(labels.tolist(), has_pixels.tolist()):
-        if not there:
+    for m, (label, why) in enumerate(zip(labels.tolist(), dropped)):
+        told: dict = {
+            "score": None if scores is None else float(scores[m]),
+            "category": None if classes is None else classes[m],
+        }
+        if why != USED:
             decisions.append(
-                Decision(label, NO_ID, "empty", None, None, (), threshold, None, False)
+                Decision(label, NO_ID, str(why), None, None, (), threshold, None, **told)
             )
             continue
         row = next(rows)
@@ -288,6 +304,7 @@ def explain(
                 threshold,
                 margin if np.isfinite(margin) else None,
                 bool(provisional[row]),
+                **told,
             )
         )
     return tuple(decisions)

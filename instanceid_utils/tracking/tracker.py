@@ -7,16 +7,21 @@ that can go wrong happens before anything is changed.
 from __future__ import annotations
 
 import numbers
+from typing import Any
 
 import numpy as np
 
+from instanceid_utils.formats import from_model
+from instanceid_utils.formats.frame_masks import MIN_SCORE
 from instanceid_utils.gallery.gallery import Gallery
+from instanceid_utils.segments.segments import check_frame
 from instanceid_utils.tracking import tracker_file
 from instanceid_utils.tracking.abstention import Abstention
-from instanceid_utils.tracking.candidates import gather
+from instanceid_utils.tracking.candidates import MOST_CANDIDATES, gather
+from instanceid_utils.tracking.classes import ClassMemory
 from instanceid_utils.tracking.decision import RULES, choose, explain
 from instanceid_utils.tracking.evidence import Evidence, at_border, covered_share
-from instanceid_utils.tracking.observation import Update, View, observe
+from instanceid_utils.tracking.observation import Observation, Update, View, observe
 from instanceid_utils.tracking.place import PlaceMemory
 from instanceid_utils.tracking.shots import ShotDetector
 
@@ -49,6 +54,8 @@ class InstanceID:
         As a part of the threshold: what counts as ambiguous then.
     n_neighbours : int
         Nearest IDs reported with each decision.
+    across_classes : bool
+        Whether an ID may go from one class to another, where the model gives classes.
 
     Raises
     ------
@@ -73,34 +80,60 @@ class InstanceID:
         abstain: int = 0,
         abstain_band: float = 0.15,
         n_neighbours: int = 5,
+        across_classes: bool = False,
     ):
         self.embedder = embedder
         self.threshold = embedder.threshold if threshold is None else threshold
         self.place_cue, self.place_weight = bool(place_cue), place_weight
         self.assignment, self.clear_margin = assignment, clear_margin
-        self.n_neighbours = n_neighbours
+        self.n_neighbours, self.across_classes = n_neighbours, bool(across_classes)
         self._abstention = Abstention(abstain, abstain_band)
         check_options(self, abstain, abstain_band)
         self.gallery = new_gallery(embedder, self.threshold) if gallery is None else gallery
         check_gallery(self.gallery, embedder)
         self._places, self._shots, self._evidence = PlaceMemory(), ShotDetector(), Evidence()
+        self._classes = ClassMemory()
         self._time, self._frame_shape = 0, None
 
-    def update(self, frame: np.ndarray, masks: np.ndarray):
-        """Give every segment of the next frame its ID.
+    def update(
+        self,
+        frame: np.ndarray,
+        masks: Any = None,
+        *,
+        boxes: Any = None,
+        scores: Any = None,
+        classes: Any = None,
+        min_score: float = MIN_SCORE,
+        scale_masks: bool = False,
+    ) -> Update:
+        """Give every object of the next frame its ID.
 
         Parameters
         ----------
         frame : ndarray of shape (H, W, 3), uint8
             RGB. Its size may change from frame to frame; that ends a shot.
-        masks : ndarray
+        masks : object
             Integer label map (H, W), 0 = background; or bool stack (N, H, W), which may
-            overlap. Two masks that are the same are two segments, of which one gets the ID.
+            overlap; or what a model returned, in any form that `formats.from_model` takes. None
+            is a frame without objects. Two masks that are the same are two objects, of which one
+            gets the ID.
+        boxes : array_like of shape (N, 4), optional
+            Instead of masks: left, top, right, bottom in pixels, as a detector gives them.
+        scores : array_like of shape (N,), optional
+            How sure the model is, in place of what its output says.
+        classes : sequence of int or str, length N, optional
+            What the objects are, likewise. An ID never goes from one class to another, unless
+            the tracker was made with ``across_classes=True``.
+        min_score : float
+            Objects with a lower score are dropped.
+        scale_masks : bool
+            Scale masks of another size to that of the frame.
 
         Returns
         -------
         Update
-            IDs in order of increasing label, or of the stack; -1 for a mask without pixels.
+            IDs in order of increasing label of a label map, else in the order of what was given;
+            -1 for what was dropped (no pixels, a low score), with the reason in its decision.
 
         Raises
         ------
@@ -110,9 +143,13 @@ class InstanceID:
         OverflowError
             If the IDs up to 2**63 - 1 are used up. Nothing has changed but that.
         """
-        return self.decide(self.observe(frame, masks))
+        more = {"boxes": boxes, "scores": scores, "classes": classes, "scale": scale_masks}
+        if scale_masks or not (boxes is scores is classes is None):
+            check_frame(frame)
+            masks = from_model(masks, 0, frame.shape[:2], **more)
+        return self.decide(self.observe(frame, masks, min_score))
 
-    def observe(self, frame: np.ndarray, masks: np.ndarray):
+    def observe(self, frame: np.ndarray, masks: Any, min_score: float = MIN_SCORE) -> Observation:
         """Find and embed the segments of a frame; the tracker stays as it is.
 
         `update` is this and then `decide`. An observation can be kept and decided on by other
@@ -120,14 +157,14 @@ class InstanceID:
 
         Parameters
         ----------
-        frame, masks : ndarray
+        frame, masks, min_score
             As for `update`.
 
         Returns
         -------
         Observation
         """
-        return observe(self.embedder, frame, masks)
+        return observe(self.embedder, frame, masks, min_score)
 
     def decide(self, observation):
         """Give every segment of an observed frame its ID, as the next frame of the video.
@@ -147,19 +184,22 @@ class InstanceID:
         return self._report(view, ids)
 
     def _view(self, observation):
-        every, segments, vectors, signature = observation
-        change = self._shots.compare(signature)
-        cut = change.cut or self._frame_shape not in (None, every.frame_shape)
+        segments = observation.segments
+        change = self._shots.compare(observation.signature)
+        cut = change.cut or self._frame_shape not in (None, segments.frame_shape)
         placed = None
         if self.place_cue and not cut:
             placed = self._places.match(segments.boxes_tlbr, self._time)
+        classes = None if self.across_classes else observation.of_segments(observation.classes)
+        most = classes is not None and self._classes.several  # the nearest may be of other classes
         found = gather(
             self.gallery,
-            vectors,
+            observation.vectors,
             placed,
             weight=self.place_weight * self.threshold,
-            n_neighbours=self.n_neighbours,
+            n_neighbours=MOST_CANDIDATES if most else self.n_neighbours,
         )
+        found = self._classes.exclude(found, classes)
         choice = choose(
             found.ids,
             found.distances,
@@ -169,7 +209,7 @@ class InstanceID:
             clear_margin=self.clear_margin * self.threshold,
         )
         provisional = self._abstention.is_ambiguous(found, self.threshold)
-        return View(every, segments, vectors, change, cut, found, choice, provisional)
+        return View(observation, change, cut, found, choice, provisional)
 
     def _learn(self, view, ids, new):
         """Take the frame over: first the gallery, whole or not at all, then what cannot fail."""
@@ -179,13 +219,14 @@ class InstanceID:
         good = evidence.is_good(ids, segments.areas, border, covered)
         good &= view.choice.margin >= self.clear_margin * self.threshold
         good |= new  # an ID without a view could never be found again
-        self.gallery.add(ids, view.vectors, keep=good)
+        self.gallery.add(ids, view.seen.vectors, keep=good)
 
         if view.cut:
             self._places.forget()
         self._evidence, self._frame_shape = evidence, segments.frame_shape
         self._evidence.observe(ids, segments.areas, covered, self._time)
         self._places.observe(ids, segments.boxes_tlbr, self._time)
+        self._classes.observe(ids, view.seen.of_segments(view.seen.classes))
         self._shots.accept(view.change)
         self._abstention.take(ids, view.provisional, view.found, self.threshold, self._time)
         self._time += 1
@@ -195,8 +236,8 @@ class InstanceID:
         final = np.array([relabelled.get(i, i) for i in ids.tolist()], np.int64)
         waiting = [i in self._abstention for i in final.tolist()]
         decisions = explain(
-            view.every.labels,
-            view.every.areas > 0,
+            view.seen.every.labels,
+            view.seen.dropped.tolist(),
             final,
             view.choice,
             view.found,
@@ -204,6 +245,8 @@ class InstanceID:
             ambiguous=view.provisional,
             provisional=waiting,
             n_neighbours=self.n_neighbours,
+            scores=view.seen.scores,
+            classes=view.seen.classes,
         )
         given = np.array([decision.id for decision in decisions], np.int64)
         return Update(given, decisions, bool(view.cut), relabelled)
@@ -246,6 +289,7 @@ class InstanceID:
         self.gallery.merge(keep, other)
         self._places.rename(other, keep)
         self._evidence.rename(other, keep)
+        self._classes.rename(other, keep)
         self._abstention.forget(other)
 
     def split(self, id, keys):
@@ -255,7 +299,7 @@ class InstanceID:
     def forget(self, id):
         """Forget an ID for good: should its instance return, it is new."""
         self.gallery.remove([id])
-        for part in (self._places, self._evidence):
+        for part in (self._places, self._evidence, self._classes):
             part.forget([id])
         self._abstention.forget(id)
 

@@ -18,8 +18,17 @@ from instanceid_utils.gallery.gallery import Gallery
 from instanceid_utils.gallery.store.file import GalleryFileError
 
 FORMAT, VERSION = "instanceid tracker", 1
-_SETTINGS = ("threshold", "place_cue", "place_weight", "assignment", "clear_margin", "n_neighbours")
-_PARTS = ("_places", "_shots", "_evidence", "_abstention")
+_SETTINGS = (
+    "threshold",
+    "place_cue",
+    "place_weight",
+    "assignment",
+    "clear_margin",
+    "n_neighbours",
+    "across_classes",
+)
+_PARTS = ("_places", "_shots", "_evidence", "_abstention", "_classes")
+_SINCE_1_1 = {"_classes"}  # trackers saved before have none
 
 
 def save(tracker, folder):
@@ -99,7 +108,8 @@ def _restored(cls, folder, state, embedder):
     shape = state["frame_shape"]
     tracker._frame_shape = None if shape is None else tuple(shape)
     for part in _PARTS:
-        getattr(tracker, part).restore(state["parts"][part])
+        if part in state["parts"] or part not in _SINCE_1_1:
+            getattr(tracker, part).restore(state["parts"][part])
     return tracker
 
 

@@ -423,17 +423,17 @@ def test_npz_round_trip_with_all_fields(tmp_path):
 def test_what_is_not_there_or_not_known(tmp_path):
     with pytest.raises(FileNotFoundError, match="nowhere: no such"):
         read_masks(tmp_path / "nowhere")
-    with pytest.raises(FormatError, match="PNG or npz files with masks, there are none"):
+    with pytest.raises(FormatError, match="files with masks, there are none"):
         read_masks(tmp_path)
     with pytest.raises(ValueError, match="format: expected one of palette"):
         read_masks(tmp_path, "gif")
     with pytest.raises(FormatError, match="are in a file"):
         read_masks(tmp_path, "coco")
     (tmp_path / "m.bin").write_bytes(b"1")
-    with pytest.raises(FormatError, match=r"m\.bin: expected a folder, \.json or \.txt"):
+    with pytest.raises(FormatError, match=r"m\.bin: expected a folder, \.json, \.txt"):
         read_masks(tmp_path / "m.bin")
     with pytest.raises(FormatError, match="are in a folder"):
-        read_masks(tmp_path / "m.bin", "npz")
+        read_masks(tmp_path / "m.bin", "mots-png")
 
 
 # --- cleaning ---------------------------------------------------------------------------------

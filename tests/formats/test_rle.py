@@ -58,7 +58,8 @@ def test_a_patch_is_encoded_like_the_whole_mask(patch, left, top, right, bottom)
         ({"size": [100_000, 100_000], "counts": "1" * 10}, "at most 67,108,864 pixels"),
         ({"size": [2**40, 2**40], "counts": [1]}, "at most"),
         ({"size": [-4, 4], "counts": "0"}, "at most"),
-        ({"size": [4.0, 4], "counts": "0"}, "at most"),
+        ({"size": [4.5, 4], "counts": "0"}, "at most"),
+        ({"size": [4, 4], "counts": "b'0'"}, "bytes literal.*counts.decode"),
         ({"size": [4], "counts": "0"}, r"a size \[height, width\]"),
         ({"size": "44", "counts": "0"}, r"a size \[height, width\]"),
         ({"size": [4, 4], "counts": "@1"}, "do not add up to 4x4"),
@@ -135,3 +136,15 @@ def test_hostile_polygons_are_refused(polygons, message):
 def test_polygons_need_a_size():
     with pytest.raises(FormatError, match="need the size of the frame"):
         rle.decode([[0, 0, 3, 0, 3, 3]], "x")
+
+
+def test_a_line_among_polygons_is_skipped_with_a_warning(caplog):
+    square = [1, 1, 5, 1, 5, 5, 1, 5]
+    alone = rle.decode([square], "here", (8, 8))
+    assert np.array_equal(rle.decode([square, [1, 2, 3, 4]], "here", (8, 8)), alone)
+    assert "here: skipped 1 polygons" in caplog.text
+
+
+def test_sizes_that_json_made_floats():
+    counts = rle.encode(np.eye(4, dtype=bool))["counts"]
+    assert np.array_equal(rle.decode({"size": [4.0, 4.0], "counts": counts}, "here"), np.eye(4))
