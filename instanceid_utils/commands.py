@@ -45,10 +45,7 @@ def track(args: Namespace) -> None:
             **options,
         )
     except Interrupted as stop:
-        raise KeyboardInterrupt(
-            f"stopped; the {stop.result.n_frames} frames in {out} are whole and marked as "
-            "partial; the same command with --resume goes on"
-        ) from stop
+        raise KeyboardInterrupt(_stopped(stop.result, args.gallery)) from stop
     print(f"{result.n_frames} frames, {result.n_ids} IDs, {result.seconds:.1f} s")
     print(f"  {_mask_counts(result.masks)}")
     for name, path in sorted(result.files.items()):
@@ -172,6 +169,14 @@ def calibrate(args: Namespace) -> None:
     print(
         f"threshold {found.threshold:.3f} from {found.n_identities} identities: {rates}; {args.out}"
     )
+
+
+def _stopped(result, gallery):
+    """Say what holds after a stop: a live source has ended with it, a file can be gone on with."""
+    said = f"stopped; the {result.n_frames} frames in {result.out_dir} are whole"
+    if not result.complete:
+        return f"{said} and marked as partial; the same command with --resume goes on"
+    return said if gallery is None else f"{said}, the gallery is saved in {gallery}"
 
 
 def _mask_counts(counts):

@@ -21,9 +21,10 @@ from instanceid_utils.video.reader import video_info
 
 
 class Interrupted(KeyboardInterrupt):
-    """Tracking was stopped; what is written is valid, and ``track_video(resume=True)`` goes on.
+    """Tracking was stopped; what is written is valid.
 
-    ``result`` is the `TrackResult` so far.
+    ``result`` is the `TrackResult` so far. Unless it is ``complete``, as that of a live source
+    is, ``track_video(resume=True)`` goes on.
     """
 
     def __init__(self, result):
@@ -128,7 +129,8 @@ def track_video(
     Raises
     ------
     Interrupted
-        On Ctrl-C or SIGTERM, once the results so far are finished.
+        On Ctrl-C or SIGTERM, once the results so far are finished. For a camera or a stream that
+        is the end: the gallery is saved, too.
     ValueError, OSError
         For a video or masks that cannot be read, with the file's name; what was written before
         is finished, too.
@@ -191,6 +193,7 @@ def track_video(
         checkpoint_every,
         state,
         delay=tracker_options.get("abstain", 0),
+        live=_is_live(source),
     )
     with stop_signals() as stopped:
         error = loop.go(
@@ -210,7 +213,7 @@ def track_video(
         error=str(error) if error else None,
         **feed.counts(sink.n_frames),
     )
-    if complete and gallery is not None:
+    if gallery is not None and (complete or (_is_live(source) and sink.n_frames)):
         tracker.gallery.save(gallery)
         files["gallery"] = Path(gallery)
     result = TrackResult(
@@ -225,9 +228,14 @@ def track_video(
     )
     if error is not None:
         raise error
-    if not complete:
+    if not complete or stopped.is_set() and _is_live(source):
         raise Interrupted(result)
     return result
+
+
+def _is_live(source):
+    """Tell whether a source is a camera or a stream, which cannot be gone on with."""
+    return not isinstance(source, list) and not Path(str(source)).exists()
 
 
 def _check_paths(source, masks, out_dir, resume, gallery):
@@ -235,7 +243,7 @@ def _check_paths(source, masks, out_dir, resume, gallery):
         if isinstance(path, (str, Path)) and Path(path).exists():
             if out_dir.resolve() in [Path(path).resolve(), *Path(path).resolve().parents]:
                 raise ValueError(f"{path}: lies in {out_dir}, where results would replace it")
-    if resume and not Path(str(source)).exists():
+    if resume and _is_live(source):
         raise ValueError(f"{source}: a live source cannot be gone on with")
     if gallery is not None and not Path(gallery).absolute().parent.is_dir():
         raise FileNotFoundError(f"{gallery}: there is no such folder to save it in")

@@ -75,12 +75,22 @@ class InstanceID:
         n_neighbours: int = 5,
     ):
         self.embedder = embedder
-        self.threshold = embedder.threshold if threshold is None else threshold
-        self.place_cue, self.place_weight = bool(place_cue), place_weight
-        self.assignment, self.clear_margin = assignment, clear_margin
-        self.n_neighbours = n_neighbours
-        self._abstention = Abstention(abstain, abstain_band)
-        check_options(self, abstain, abstain_band)
+        options = checked_options(
+            {
+                "threshold": embedder.threshold if threshold is None else threshold,
+                "place_cue": place_cue,
+                "place_weight": place_weight,
+                "assignment": assignment,
+                "clear_margin": clear_margin,
+                "abstain": abstain,
+                "abstain_band": abstain_band,
+                "n_neighbours": n_neighbours,
+            }
+        )
+        self.threshold, self.assignment = options["threshold"], options["assignment"]
+        self.place_cue, self.place_weight = options["place_cue"], options["place_weight"]
+        self.clear_margin, self.n_neighbours = options["clear_margin"], options["n_neighbours"]
+        self._abstention = Abstention(options["abstain"], options["abstain_band"])
         self.gallery = new_gallery(embedder, self.threshold) if gallery is None else gallery
         check_gallery(self.gallery, embedder)
         self._places, self._shots, self._evidence = PlaceMemory(), ShotDetector(), Evidence()
@@ -269,32 +279,52 @@ class InstanceID:
         return tracker_file.load(cls, path, embedder)
 
 
-def check_options(tracker, abstain, abstain_band):
-    """Raise a ValueError for an option that is out of range.
+def checked_options(options):
+    """Return the options of a tracker in Python's own types, so that they can be saved.
 
     Parameters
     ----------
-    tracker : tracking.InstanceID
-    abstain, abstain_band
-        As given to it.
+    options : dict
+        As given to `tracking.InstanceID`, the threshold of the embedder filled in.
+
+    Returns
+    -------
+    dict
+
+    Raises
+    ------
+    ValueError
+        For an option that is out of range.
     """
-    if tracker.threshold is None:
+    if options["threshold"] is None:
         raise ValueError("threshold: the embedder brings no calibrated one, give one")
-    _check("threshold", tracker.threshold, "an L2 distance in (0, 2]", lambda x: 0 < x <= 2)
-    for name in ("place_weight", "clear_margin"):
-        value = getattr(tracker, name)
-        _check(name, value, "a part of the threshold, 0 or more", lambda x: 0 <= x < 100)
-    _check("abstain_band", abstain_band, "a part of the threshold in [0, 1]", lambda x: 0 <= x <= 1)
-    _check("abstain", abstain, "a number of updates, 0 or more", lambda x: x >= 0, whole=True)
-    _check("n_neighbours", tracker.n_neighbours, "at least 1", lambda x: x >= 1, whole=True)
-    if tracker.assignment not in RULES:
-        raise ValueError(f"assignment: expected one of {RULES}, got {tracker.assignment!r}")
+    checked = dict(options)
+    for name, (expected, is_good, whole) in _RANGES.items():
+        checked[name] = _number(name, options[name], expected, is_good, whole)
+    if not isinstance(options["assignment"], str) or options["assignment"] not in RULES:
+        raise ValueError(f"assignment: expected one of {RULES}, got {options['assignment']!r}")
+    if not isinstance(options["place_cue"], (bool, np.bool_)):
+        raise ValueError(f"place_cue: expected True or False, got {options['place_cue']!r}")
+    checked["place_cue"] = bool(options["place_cue"])
+    return {**checked, "assignment": str(options["assignment"])}
 
 
-def _check(name, value, expected, is_good, whole=False):
+_RANGES = {
+    "threshold": ("an L2 distance in (0, 2]", lambda x: 0 < x <= 2, False),
+    "place_weight": ("a part of the threshold, 0 or more", lambda x: 0 <= x < 100, False),
+    "clear_margin": ("a part of the threshold, 0 or more", lambda x: 0 <= x < 100, False),
+    "abstain_band": ("a part of the threshold in [0, 1]", lambda x: 0 <= x <= 1, False),
+    "abstain": ("a number of updates, 0 or more", lambda x: x >= 0, True),
+    "n_neighbours": ("at least 1", lambda x: x >= 1, True),
+}
+
+
+def _number(name, value, expected, is_good, whole):
+    plain = value.item() if isinstance(value, np.ndarray) and value.ndim == 0 else value
     kind = numbers.Integral if whole else numbers.Real
-    if not isinstance(value, kind) or isinstance(value, bool) or not is_good(value):
+    if not isinstance(plain, kind) or isinstance(plain, bool) or not is_good(plain):
         raise ValueError(f"{name}: expected {expected}, got {value!r}")
+    return int(plain) if whole else float(plain)
 
 
 def new_gallery(embedder, threshold):
