@@ -79,6 +79,12 @@ def _track(parser):
         "(default: by the names, else 0 in a video file)",
     )
     add(
+        "--first-frame",
+        type=int,
+        metavar="N",
+        help="number of the first frame in mots.txt (default: that of masks or frames, else 0)",
+    )
+    add(
         "--segmenter",
         choices=("mog2", "knn", "torchvision"),
         default="mog2",
@@ -128,6 +134,13 @@ def _track(parser):
 def _data_root(add):
     add("data_root", help="folder in the DAVIS layout; one named 'generated' is made if missing")
     add("--sequences", nargs="+", metavar="NAME", help="all by default")
+    add("--resolution", metavar="NAME", help="where JPEGImages holds several, such as 480p")
+    add(
+        "--colour",
+        choices=("auto", "palette", "rgb"),
+        default="auto",
+        help="how colour PNGs code labels (default auto)",
+    )
 
 
 def _extract(parser):
@@ -171,6 +184,7 @@ def _train(parser):
         help="default semi-hard",
     )
     add("--epochs", type=int, help="default: the profile's")
+    add("--identities", type=int, metavar="N", help="in a batch (default: the profile's)")
     add("--seed", type=int, default=0)
 
 

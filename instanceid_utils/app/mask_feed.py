@@ -133,7 +133,10 @@ class MaskFeed:
 
     def first_number(self):
         """Return the number that masks and frames have for the first frame; 0 if none is known."""
-        return 0 if self.reader is None else self.matching.first_number()
+        if self.reader is not None:
+            return self.matching.first_number()
+        stems = [] if self._files is None else [path.stem for path in self._files]
+        return Matching({}, stems).first_number()
 
     def _read(self, index, shape):
         keys = self.matching.keys(index)

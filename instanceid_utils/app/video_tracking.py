@@ -71,6 +71,7 @@ def track_video(
     format: str | None = None,
     sequence: str | None = None,
     first_number: int | None = None,
+    first_frame: int | None = None,
     segmenter=None,
     min_area=None,
     min_score=None,
@@ -101,6 +102,9 @@ def track_video(
     first_number : int, optional
         Number that the masks have for the first frame. Unless told, masks go to the frames by
         their names, else by the numbers in them, from 0 in a video file; see `frame_matching`.
+    first_frame : int, optional
+        Number of the first frame in ``mots.txt``; that of its masks or of its name by default,
+        or 0.
     segmenter : segmenters.Segmenter, optional
         `video.BackgroundSegmenter` by default.
     min_area, min_score : optional
@@ -138,7 +142,7 @@ def track_video(
     begin = time.perf_counter()
     out_dir = Path(out_dir)
     _check_paths(source, masks, out_dir, resume, gallery)
-    _check_numbers(fps, tail, min_area, min_score, checkpoint_every)
+    _check_numbers(fps, tail, min_area, min_score, checkpoint_every, first_frame)
     info = video_info(source, fps=fps)
     feed = MaskFeed(
         source,
@@ -151,6 +155,7 @@ def track_video(
         segmenter=segmenter,
         clean={"min_area": min_area, "min_score": min_score},
     )
+    first_frame = feed.first_number() if first_frame is None else int(first_frame)
     if embedder is None:
         from instanceid_utils.embedding.embedder import Embedder
 
@@ -159,6 +164,7 @@ def track_video(
         "source": str(source),
         "masks": feed.description,
         "first_number": first_number,
+        "first_frame": first_frame,
         "fps": info.fps,
         "min_area": min_area,
         "min_score": min_score,
@@ -181,6 +187,7 @@ def track_video(
         outputs=outputs,
         tail=tail,
         pixel_aspect=info.pixel_aspect,
+        first_frame=first_frame,
         state=None if state is None else state.outputs,
     )
     if state is None:
@@ -249,7 +256,7 @@ def _check_paths(source, masks, out_dir, resume, gallery):
         raise FileNotFoundError(f"{gallery}: there is no such folder to save it in")
 
 
-def _check_numbers(fps, tail, min_area, min_score, checkpoint_every):
+def _check_numbers(fps, tail, min_area, min_score, checkpoint_every, first_frame):
     """Refuse what would be found out only once the results of an earlier run are gone."""
     for name, value, low, high in (
         ("fps", fps, 0.001, 1000),
@@ -257,6 +264,7 @@ def _check_numbers(fps, tail, min_area, min_score, checkpoint_every):
         ("min_area", min_area, 0, np.inf),
         ("min_score", min_score, 0, 1),
         ("checkpoint_every", checkpoint_every, 1, np.inf),
+        ("first_frame", first_frame, 0, np.inf),
     ):
         if value is not None and not low <= value <= high:
             limit = f"to {high}" if high < np.inf else "or more"

@@ -108,20 +108,21 @@ def _length(annotations):
     )
 
 
-def write(path, mots_txt, *, frame_names, size, fps=None, categories=None):
+def write(path, mots_txt, *, frame_names, size, fps=None, categories=None, first_frame=0):
     """Write a YouTube-VIS file with the tracks of a MOTS text file.
 
     Parameters
     ----------
     path, mots_txt : path-like
     frame_names : sequence of str
-        File name of each frame; MOTS frame number i is ``frame_names[i]``.
+        File name of each frame, from the MOTS frame number ``first_frame`` on.
     size : tuple of int
         Width and height.
     fps : float, optional
         Stored in the video's entry.
     categories : dict of int to str, optional
         Names of the classes.
+    first_frame : int
     """
     width, height = size
     offsets, classes = _index_tracks(mots_txt)
@@ -143,7 +144,7 @@ def write(path, mots_txt, *, frame_names, size, fps=None, categories=None):
     with open(path, "w", encoding="utf-8") as out, open(mots_txt, "rb") as lines:
         out.write(json.dumps(head)[:-1] + ', "annotations": [')
         for k, (track, places) in enumerate(sorted(offsets.items())):
-            annotation = _track(lines, places, len(frame_names), (height, width))
+            annotation = _track(lines, places, first_frame, len(frame_names), (height, width))
             annotation = {
                 "id": track,
                 "video_id": 1,
@@ -171,7 +172,7 @@ def _index_tracks(mots_txt):
     return offsets, classes
 
 
-def _track(lines, places, n_frames, size):
+def _track(lines, places, first_frame, n_frames, size):
     from pycocotools import mask as coco_mask
 
     segmentations, boxes, areas = [None] * n_frames, [None] * n_frames, [None] * n_frames
@@ -181,7 +182,8 @@ def _track(lines, places, n_frames, size):
         rle = {"size": [int(height), int(width)], "counts": counts.decode("ascii")}
         if tuple(rle["size"]) != size:
             raise FormatError(f"{lines.name}: frame {int(frame)} is not {size[1]}x{size[0]}")
-        segmentations[int(frame)] = rle
-        boxes[int(frame)] = coco_mask.toBbox(rle).tolist()
-        areas[int(frame)] = int(coco_mask.area(rle))
+        at = int(frame) - first_frame
+        segmentations[at] = rle
+        boxes[at] = coco_mask.toBbox(rle).tolist()
+        areas[at] = int(coco_mask.area(rle))
     return {"segmentations": segmentations, "bboxes": boxes, "areas": areas}
