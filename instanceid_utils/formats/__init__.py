@@ -54,7 +54,7 @@ def read_masks(
     *,
     frame_shape: tuple | None = None,
     sequence: str | None = None,
-):
+) -> MaskReader:
     """Open the masks of a video.
 
     Parameters
@@ -98,7 +98,7 @@ def read_masks(
     return FORMATS[format](path, **options)
 
 
-def detect_format(path):
+def detect_format(path: str | os.PathLike) -> str:
     """Tell the format of a file or folder by what is in it.
 
     Raises

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -24,7 +26,7 @@ from instanceid_utils.formats.frame_masks import (
 )
 
 
-def read(path, *, frame_shape=None):
+def read(path: str | os.PathLike, *, frame_shape: tuple[int, int] | None = None) -> MaskReader:
     """Read a COCO JSON file; see `instanceid_utils.formats.read_masks`."""
     content = load_json(path)
     if isinstance(content, list):
@@ -49,7 +51,12 @@ def read(path, *, frame_shape=None):
     return MaskReader(path, entries, decode, names)
 
 
-def decode_frame(number, found, frame_shape, name=None):
+def decode_frame(
+    number: int,
+    found: list[tuple[str, dict]],
+    frame_shape: tuple[int, int] | None,
+    name: str | None = None,
+) -> FrameMasks:
     """Decode the annotations of one frame: pairs of (place, annotation).
 
     Returns
@@ -63,7 +70,7 @@ def decode_frame(number, found, frame_shape, name=None):
     for where, annotation in found:
         segmentation = field(annotation, "segmentation", (dict, list), where)
         masks.append(rle.decode(segmentation, where, frame_shape))
-        frame_shape = frame_shape or masks[0].shape
+        frame_shape = frame_shape or (masks[0].shape[0], masks[0].shape[1])
     stack = np.array(masks) if masks else np.zeros((0, *(frame_shape or (1, 1))), bool)
     annotations = [annotation for _, annotation in found]
     scores = [score_of(annotation, where) for where, annotation in found]
@@ -84,7 +91,7 @@ def _ids(found):
     return None
 
 
-def score_of(annotation, where):
+def score_of(annotation: dict, where: str) -> float | None:
     """Return the score of an annotation, or None where it has none."""
     score = annotation.get("score")
     if score is None:
@@ -120,7 +127,7 @@ def _number_images(images, annotations, path):
     return numbers, {image_id: numbers[name] for image_id, name in names.items()}, shapes
 
 
-def load_json(path):
+def load_json(path: str | os.PathLike) -> Any:
     """Read a JSON file, or raise a FormatError that names it and the line."""
     try:
         return json.loads(Path(path).read_bytes())
@@ -130,7 +137,7 @@ def load_json(path):
         raise FormatError(f"{path}: not JSON ({error})") from error
 
 
-def items(content, key, path):
+def items(content: Any, key: str, path: str | os.PathLike) -> list[dict]:
     """Return the list of dicts at ``key``, or raise a FormatError."""
     found = content.get(key) if isinstance(content, dict) else None
     if not isinstance(found, list):
@@ -141,7 +148,7 @@ def items(content, key, path):
     return found
 
 
-def field(item, key, kinds, where):
+def field(item: dict, key: str, kinds: type | tuple[type, ...], where: str) -> Any:
     """Return a field of the type that it must have, or raise a FormatError."""
     value = item.get(key)
     if not isinstance(value, kinds) or isinstance(value, bool):

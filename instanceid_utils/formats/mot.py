@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import ArrayLike
+
+from instanceid_utils.segments.segments import Segments
 
 
-def format_lines(number, segments, ids, scores=None):
+def format_lines(
+    number: int, segments: Segments, ids: ArrayLike, scores: np.ndarray | None = None
+) -> str:
     r"""Give the lines of one frame as text, one a segment that has pixels and an ID.
 
     ``frame, id, left, top, width, height, confidence, -1, -1, -1``

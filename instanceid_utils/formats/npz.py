@@ -6,8 +6,10 @@ and an array's size is compared with the bytes that are there before memory is c
 
 from __future__ import annotations
 
+import os
 import zipfile
 import zlib
+from pathlib import Path
 
 import numpy as np
 
@@ -25,7 +27,7 @@ from instanceid_utils.segments.segments import find_segments
 MAX_BYTES = 2**32
 
 
-def read(path, *, frame_shape=None):
+def read(path: str | os.PathLike, *, frame_shape: tuple[int, int] | None = None) -> MaskReader:
     """Read a folder of npz files; see `instanceid_utils.formats.read_masks`."""
     files, names = files_by_number(path, ".npz")
 
@@ -42,7 +44,7 @@ def read(path, *, frame_shape=None):
     return MaskReader(path, files, decode, names)
 
 
-def read_frame(file, number=0):
+def read_frame(file: Path, number: int = 0) -> FrameMasks:
     """Read the masks of one frame from an npz file.
 
     Raises

@@ -6,7 +6,10 @@ Frames may be missing in between.
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
+from numpy.typing import ArrayLike
 
 from instanceid_utils.data.image_files import read_label_map
 from instanceid_utils.formats.frame_masks import (
@@ -15,11 +18,12 @@ from instanceid_utils.formats.frame_masks import (
     MaskReader,
     files_by_number,
 )
+from instanceid_utils.segments.segments import Segments
 
 MAX_ID = 65535
 
 
-def read(path, *, frame_shape=None):
+def read(path: str | os.PathLike, *, frame_shape: tuple[int, int] | None = None) -> MaskReader:
     """Read a folder of label maps; see `instanceid_utils.formats.read_masks`."""
     files, names = files_by_number(path, ".png")
 
@@ -44,7 +48,7 @@ def read(path, *, frame_shape=None):
     return MaskReader(path, files, decode, names)
 
 
-def id_map(segments, ids):
+def id_map(segments: Segments, ids: ArrayLike) -> np.ndarray:
     """Give the map (H, W) of IDs, for `data.write_label_map`.
 
     Segments without an ID, and IDs beyond what a PNG holds (65,535), are left out.

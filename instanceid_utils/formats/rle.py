@@ -6,6 +6,9 @@ groups of five bits, from the fourth on as the difference to the one two before.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 from pycocotools import mask as coco_mask
 
@@ -14,7 +17,7 @@ from instanceid_utils.formats.frame_masks import FormatError, check_size
 MAX_GROUPS = 7  # of five bits: more than any run of a picture of 2**26 pixels takes
 
 
-def encode(mask):
+def encode(mask: np.ndarray) -> dict[str, Any]:
     """Encode a bool mask (H, W) as ``{"size": [H, W], "counts": str}``.
 
     Examples
@@ -26,7 +29,9 @@ def encode(mask):
     return {"size": [int(side) for side in rle["size"]], "counts": rle["counts"].decode("ascii")}
 
 
-def encode_patch(patch, box_tlbr, frame_shape):
+def encode_patch(
+    patch: np.ndarray, box_tlbr: Sequence[int] | np.ndarray, frame_shape: tuple[int, int]
+) -> str:
     """Encode a mask given by its box: the compressed counts for the whole frame, as text.
 
     Parameters
@@ -55,7 +60,7 @@ def encode_patch(patch, box_tlbr, frame_shape):
     ].decode("ascii")
 
 
-def decode(segmentation, where, frame_shape=None):
+def decode(segmentation: Any, where: str, frame_shape: tuple[int, int] | None = None) -> np.ndarray:
     """Decode a COCO segmentation: compressed or plain run lengths, or polygons.
 
     Parameters

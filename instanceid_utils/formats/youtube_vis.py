@@ -7,7 +7,9 @@ one track in memory at a time, so that a video of any length can be written.
 from __future__ import annotations
 
 import json
+import os
 from array import array
+from collections.abc import Sequence
 from pathlib import Path
 
 from instanceid_utils.formats.coco import decode_frame, field, items, load_json, score_of
@@ -20,7 +22,12 @@ from instanceid_utils.formats.frame_masks import (
 )
 
 
-def read(path, *, frame_shape=None, sequence=None):
+def read(
+    path: str | os.PathLike,
+    *,
+    frame_shape: tuple[int, int] | None = None,
+    sequence: str | int | None = None,
+) -> MaskReader:
     """Read a YouTube-VIS JSON file; see `instanceid_utils.formats.read_masks`.
 
     ``sequence`` is the folder name or the id of the video where the file holds several.
@@ -30,7 +37,7 @@ def read(path, *, frame_shape=None, sequence=None):
         content = {"annotations": content}
     annotations = items(content, "annotations", path)
     video, names = _choose_video(content, annotations, sequence, path)
-    numbers = number_names(names) if names else None
+    numbers = number_names(names or [])
     order = [numbers[name] for name in names] if names else range(_length(annotations))
     entries = {number: [] for number in order}
     for i, annotation in enumerate(annotations):
@@ -108,7 +115,16 @@ def _length(annotations):
     )
 
 
-def write(path, mots_txt, *, frame_names, size, fps=None, categories=None, first_frame=0):
+def write(
+    path: str | os.PathLike,
+    mots_txt: str | os.PathLike,
+    *,
+    frame_names: Sequence[str],
+    size: tuple[int, int],
+    fps: float | None = None,
+    categories: dict[int, str] | None = None,
+    first_frame: int = 0,
+) -> None:
     """Write a YouTube-VIS file with the tracks of a MOTS text file.
 
     Parameters

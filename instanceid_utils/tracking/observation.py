@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -46,7 +46,7 @@ class View(NamedTuple):
     provisional: np.ndarray  # (N,) bool
 
 
-def observe(embedder, frame: np.ndarray, masks: np.ndarray | Segments):
+def observe(embedder: Any, frame: np.ndarray, masks: np.ndarray | Segments) -> Observation:
     """Find and embed the segments of a frame.
 
     Parameters
@@ -63,7 +63,7 @@ def observe(embedder, frame: np.ndarray, masks: np.ndarray | Segments):
     return observe_together(embedder, [(frame, masks)])[0]
 
 
-def observe_together(embedder, frames: Sequence) -> list:
+def observe_together(embedder: Any, frames: Sequence) -> list:
     """Observe several frames, with all their segments in one batch: less time for each.
 
     Parameters
@@ -82,8 +82,7 @@ def observe_together(embedder, frames: Sequence) -> list:
         check_frame(frame, every.frame_shape)
         segments = every.select(np.flatnonzero(every.areas))
         crops.append(cut_crops(frame, segments, embedder.crop_size, embedder.margin))
-        bare = (replace(part, patches=()) for part in (every, segments))
-        found.append((*bare, signature(frame)))
+        found.append((replace(every, patches=()), replace(segments, patches=()), signature(frame)))
     vectors = np.zeros((0, embedder.dim), np.float32)
     if any(map(len, crops)):
         vectors = embedder.embed_crops(np.concatenate(crops))

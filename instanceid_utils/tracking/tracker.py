@@ -7,6 +7,9 @@ that can go wrong happens before anything is changed.
 from __future__ import annotations
 
 import numbers
+import os
+from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 
@@ -16,7 +19,7 @@ from instanceid_utils.tracking.abstention import Abstention
 from instanceid_utils.tracking.candidates import gather
 from instanceid_utils.tracking.decision import RULES, choose, explain
 from instanceid_utils.tracking.evidence import Evidence, at_border, covered_share
-from instanceid_utils.tracking.observation import Update, View, observe
+from instanceid_utils.tracking.observation import Observation, Update, View, observe
 from instanceid_utils.tracking.place import PlaceMemory
 from instanceid_utils.tracking.shots import ShotDetector
 
@@ -62,10 +65,10 @@ class InstanceID:
 
     def __init__(
         self,
-        embedder,
+        embedder: Any,
         *,
         threshold: float | None = None,
-        gallery=None,
+        gallery: Gallery | None = None,
         place_cue: bool = True,
         place_weight: float = 1.0,
         assignment: str = "optimal",
@@ -96,7 +99,7 @@ class InstanceID:
         self._places, self._shots, self._evidence = PlaceMemory(), ShotDetector(), Evidence()
         self._time, self._frame_shape = 0, None
 
-    def update(self, frame: np.ndarray, masks: np.ndarray):
+    def update(self, frame: np.ndarray, masks: np.ndarray) -> Update:
         """Give every segment of the next frame its ID.
 
         Parameters
@@ -122,7 +125,7 @@ class InstanceID:
         """
         return self.decide(self.observe(frame, masks))
 
-    def observe(self, frame: np.ndarray, masks: np.ndarray):
+    def observe(self, frame: np.ndarray, masks: np.ndarray) -> Observation:
         """Find and embed the segments of a frame; the tracker stays as it is.
 
         `update` is this and then `decide`. An observation can be kept and decided on by other
@@ -139,7 +142,7 @@ class InstanceID:
         """
         return observe(self.embedder, frame, masks)
 
-    def decide(self, observation):
+    def decide(self, observation: Observation) -> Update:
         """Give every segment of an observed frame its ID, as the next frame of the video.
 
         Returns
@@ -251,30 +254,30 @@ class InstanceID:
         self._frame_shape = None
         return relabelled
 
-    def merge(self, keep, other):
+    def merge(self, keep: int, other: int) -> None:
         """Make two IDs one: from now on ``other`` is ``keep``."""
         self.gallery.merge(keep, other)
         self._places.rename(other, keep)
         self._evidence.rename(other, keep)
         self._abstention.forget(other)
 
-    def split(self, id, keys):
+    def split(self, id: int, keys: Iterable[int]) -> int:
         """Give the exemplars with these keys (from ``gallery.exemplars``) a new ID; return it."""
         return self.gallery.split(id, keys)
 
-    def forget(self, id):
+    def forget(self, id: int) -> None:
         """Forget an ID for good: should its instance return, it is new."""
         self.gallery.remove([id])
         for part in (self._places, self._evidence):
             part.forget([id])
         self._abstention.forget(id)
 
-    def save(self, path):
+    def save(self, path: str | os.PathLike) -> None:
         """Save gallery, places and all else that `load` needs to go on; see `tracker_file`."""
         tracker_file.save(self, path)
 
     @classmethod
-    def load(cls, path, embedder):
+    def load(cls, path: str | os.PathLike, embedder: Any) -> InstanceID:
         """Go on where the tracker saved at ``path`` stood, with the same embedder."""
         return tracker_file.load(cls, path, embedder)
 

@@ -11,8 +11,10 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import os
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,12 +22,15 @@ from instanceid_utils.atomic_files import write_atomically
 from instanceid_utils.gallery.gallery import Gallery
 from instanceid_utils.gallery.store.file import GalleryFileError
 
+if TYPE_CHECKING:
+    from instanceid_utils.tracking.tracker import InstanceID
+
 FORMAT, VERSION = "instanceid tracker", 1
 _SETTINGS = ("threshold", "place_cue", "place_weight", "assignment", "clear_margin", "n_neighbours")
 _PARTS = ("_places", "_shots", "_evidence", "_abstention")
 
 
-def save(tracker, folder):
+def save(tracker: InstanceID, folder: str | os.PathLike) -> None:
     """Write a tracker into a folder, in place of the one that was there.
 
     Parameters
@@ -69,7 +74,7 @@ def _plain(value):
     raise TypeError(f"expected a number or text to save, got {type(value).__name__}")
 
 
-def load(cls, folder, embedder):
+def load(cls: type[InstanceID], folder: str | os.PathLike, embedder: Any) -> InstanceID:
     """Read the tracker in a folder.
 
     Parameters
