@@ -17,6 +17,7 @@ from instanceid_utils.gallery.gallery import Gallery
 from instanceid_utils.tracking import tracker_file
 from instanceid_utils.tracking.abstention import Abstention
 from instanceid_utils.tracking.candidates import gather
+from instanceid_utils.tracking.channel_order import ChannelOrder
 from instanceid_utils.tracking.decision import RULES, choose, explain
 from instanceid_utils.tracking.evidence import Evidence, at_border, covered_share
 from instanceid_utils.tracking.observation import Observation, Update, View, observe
@@ -98,6 +99,7 @@ class InstanceID:
         check_gallery(self.gallery, embedder)
         self._places, self._shots, self._evidence = PlaceMemory(), ShotDetector(), Evidence()
         self._time, self._frame_shape = 0, None
+        self._channel_order = ChannelOrder(self.gallery)
 
     def update(self, frame: np.ndarray, masks: np.ndarray) -> Update:
         """Give every segment of the next frame its ID.
@@ -123,7 +125,9 @@ class InstanceID:
         OverflowError
             If the IDs up to 2**63 - 1 are used up. Nothing has changed but that.
         """
-        return self.decide(self.observe(frame, masks))
+        observation = self.observe(frame, masks)
+        self._channel_order.look(frame, masks, observation.vectors, self)
+        return self.decide(observation)
 
     def observe(self, frame: np.ndarray, masks: np.ndarray) -> Observation:
         """Find and embed the segments of a frame; the tracker stays as it is.
