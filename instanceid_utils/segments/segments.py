@@ -92,7 +92,7 @@ def _mask_hint(masks):
     if masks.dtype == bool and masks.ndim == 2:
         return "; a single mask is masks[np.newaxis]"
     if masks.dtype.kind == "f" and np.isnan(masks).any():
-        return ", with NaN in it; instanceid_utils.formats.from_model takes what models return"
+        return "; instanceid_utils.formats.from_model takes what models return, without NaN"
     if masks.dtype.kind in "iuf" and masks.ndim == 3 and masks.size:
         if set(np.unique(masks).tolist()) <= {0, 1}:
             return "; masks of 0 and 1 are masks.astype(bool)"
