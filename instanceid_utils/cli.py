@@ -14,7 +14,18 @@ from collections.abc import Sequence
 from instanceid_utils import __version__
 
 PROG = "python -m instanceid_utils"
-FORMATS = ("palette", "mots-png", "npz", "mots", "coco", "youtube-vis")  # of `formats.FORMATS`
+FORMATS = (  # of `formats.FORMATS`
+    "palette",
+    "mots-png",
+    "npz",
+    "mots",
+    "mot",
+    "yolo",
+    "coco",
+    "youtube-vis",
+    "frame-json",
+    "cvat",
+)
 OUTPUTS = ("video", "masks", "mot", "mots", "youtube-vis", "decisions", "contact-sheet", "timeline")
 
 EXAMPLES = {
@@ -22,6 +33,7 @@ EXAMPLES = {
   {prog} track street.mp4                       # fixed camera, built-in segmenter
   {prog} track street.mp4 --masks results.json  # COCO, YouTube-VIS, MOTS, PNG, npz
   {prog} track frames/ --masks masks/ --fps 24 --out tracked
+  {prog} track street.mp4 --masks det.txt       # boxes: MOT-Challenge, Ultralytics, CVAT
   {prog} track cam2.mp4 --masks cam2.txt --gallery known.gallery
   {prog} track street.mp4 --resume              # after Ctrl-C""",
     "extract": """examples:
@@ -68,15 +80,25 @@ def build_parser() -> argparse.ArgumentParser:
 def _track(parser):
     add = parser.add_argument
     add("video", help="video file, folder of images, stream URL or camera index")
-    add("--masks", help="masks of the video; without them, what moves before a fixed camera")
+    add(
+        "--masks",
+        help="masks or boxes of the video; without them, what moves before a fixed camera",
+    )
     add("--format", choices=FORMATS, help="of the masks; told from the file by default")
-    add("--sequence", help="which video of a YouTube-VIS file, by folder name or id")
+    add("--sequence", help="which video of a YouTube-VIS or CocoVID file, by name or id")
+    add("--keep-void", action="store_true", help="255 in palette PNGs is an object")
     add(
         "--first-number",
         type=int,
         metavar="N",
         help="number that the masks have for the first frame "
         "(default: by the names, else 0 in a video file)",
+    )
+    add(
+        "--first-frame",
+        type=int,
+        metavar="N",
+        help="number of the first frame in mots.txt (default: that of masks or frames, else 0)",
     )
     add(
         "--segmenter",
@@ -114,6 +136,7 @@ def _track(parser):
         help="leave ambiguous IDs open for N frames (default 0)",
     )
     add("--no-place-cue", action="store_true", help="go by the looks alone")
+    add("--across-classes", action="store_true", help="let an ID go from one class to another")
     add(
         "--assignment",
         choices=("optimal", "plain"),
@@ -128,6 +151,13 @@ def _track(parser):
 def _data_root(add):
     add("data_root", help="folder in the DAVIS layout; one named 'generated' is made if missing")
     add("--sequences", nargs="+", metavar="NAME", help="all by default")
+    add("--resolution", metavar="NAME", help="where JPEGImages holds several, such as 480p")
+    add(
+        "--colour",
+        choices=("auto", "palette", "rgb"),
+        default="auto",
+        help="how colour PNGs code labels (default auto)",
+    )
 
 
 def _extract(parser):
@@ -171,6 +201,7 @@ def _train(parser):
         help="default semi-hard",
     )
     add("--epochs", type=int, help="default: the profile's")
+    add("--identities", type=int, metavar="N", help="in a batch (default: the profile's)")
     add("--seed", type=int, default=0)
 
 

@@ -22,6 +22,7 @@ def track(args: Namespace) -> None:
         "place_cue": not args.no_place_cue,
         "assignment": args.assignment,
         "abstain": args.abstain,
+        "across_classes": args.across_classes,
         "threshold": _threshold(args, embedder),
     }
     try:
@@ -32,7 +33,9 @@ def track(args: Namespace) -> None:
             masks=args.masks,
             format=args.format,
             sequence=args.sequence,
+            keep_void=args.keep_void,
             first_number=args.first_number,
+            first_frame=args.first_frame,
             segmenter=None if args.masks else _segmenter(args),
             min_area=args.min_area,
             min_score=args.min_score,
@@ -45,10 +48,7 @@ def track(args: Namespace) -> None:
             **options,
         )
     except Interrupted as stop:
-        raise KeyboardInterrupt(
-            f"stopped; the {stop.result.n_frames} frames in {out} are whole and marked as "
-            "partial; the same command with --resume goes on"
-        ) from stop
+        raise KeyboardInterrupt(_stopped(stop.result, args.gallery)) from stop
     print(f"{result.n_frames} frames, {result.n_ids} IDs, {result.seconds:.1f} s")
     print(f"  {_mask_counts(result.masks)}")
     for name, path in sorted(result.files.items()):
@@ -58,10 +58,9 @@ def track(args: Namespace) -> None:
 def extract(args: Namespace) -> None:
     """Cut segments out; see `data.extract`."""
     from instanceid_utils.data.extraction import extract
-    from instanceid_utils.pipeline import open_data
 
     done = extract(
-        open_data(args.data_root),
+        _dataset(args),
         args.out,
         size=args.size,
         margin=args.margin,
@@ -99,9 +98,12 @@ def train(args: Namespace) -> None:
     from instanceid_utils.embedding.weights import calibration_path, save_weights
     from instanceid_utils.evaluation.calibration import calibrate
     from instanceid_utils.training.loop import embed_with, train
-    from instanceid_utils.training.recipe import profile
+    from instanceid_utils.training.recipe import PROFILES, profile
 
     changes = {"loss": args.loss, "seed": args.seed}
+    if args.identities is not None:
+        changes["n_identities"] = args.identities
+        changes["run"] = min(PROFILES[args.profile].run, max(1, args.identities // 2))
     if args.epochs is not None:
         changes["epochs"] = args.epochs
     recipe = profile(args.profile, **changes)
@@ -109,6 +111,7 @@ def train(args: Namespace) -> None:
     for split, part in (("training", data), ("testing", held_out)):
         if not len(part):
             raise ValueError(f"{args.segments}: expected segments for {split}, there are none")
+    _check_identities(args.segments, data, held_out, recipe)
     first_free = data.identities.max() + 1  # each split numbers its identities from 0
     held_out = replace(held_out, identities=held_out.identities + first_free)
     if data.crops.shape[1] != recipe.crop_size:
@@ -139,9 +142,7 @@ def train(args: Namespace) -> None:
 
 def evaluate(args: Namespace) -> None:
     """Print a table of retrieval or of tracking."""
-    from instanceid_utils.pipeline import open_data
-
-    embedder, dataset = _embedder(args), open_data(args.data_root)
+    embedder, dataset = _embedder(args), _dataset(args)
     table = (_tracking_table if args.tracking else _retrieval_table)(args, embedder, dataset)
     print(table.to_string(index=False))
     if args.out:
@@ -152,15 +153,15 @@ def evaluate(args: Namespace) -> None:
 def calibrate(args: Namespace) -> None:
     """Choose a threshold; see `evaluation.calibrate_dataset`."""
     from instanceid_utils.evaluation.calibration import calibrate_dataset
-    from instanceid_utils.pipeline import open_data
 
     found = calibrate_dataset(
         _embedder(args),
-        open_data(args.data_root),
+        _dataset(args),
         args.sequences,
         rule=args.rule,
         target=args.target,
         reuse_cost=args.reuse_cost,
+        progress=not args.quiet,
     )
     found.to_json(args.out)
     rates = ", ".join(
@@ -174,6 +175,14 @@ def calibrate(args: Namespace) -> None:
     )
 
 
+def _stopped(result, gallery):
+    """Say what holds after a stop: a live source has ended with it, a file can be gone on with."""
+    said = f"stopped; the {result.n_frames} frames in {result.out_dir} are whole"
+    if not result.complete:
+        return f"{said} and marked as partial; the same command with --resume goes on"
+    return said if gallery is None else f"{said}, the gallery is saved in {gallery}"
+
+
 def _mask_counts(counts):
     """Say how many frames have masks, and how many masks were used."""
     said = [f"{counts['n_frames_with_masks']} frames with masks"]
@@ -183,6 +192,32 @@ def _mask_counts(counts):
             f"{counts['n_masks_left_over']} masks left over",
         ]
     return ", ".join(said)
+
+
+def _check_identities(source, data, held_out, recipe):
+    """Say what to change where there are too few identities, before anything is trained."""
+    there = len(np.unique(data.identities))
+    if there < 2:
+        raise ValueError(
+            f"{source}: expected two identities or more for training, there is {there}; give "
+            "the command extract a smaller --test-fraction"
+        )
+    if there < recipe.n_identities:
+        raise ValueError(
+            f"{source}: {there} identities for training, a batch has {recipe.n_identities}; lower "
+            f"that by --identities {there}"
+        )
+    if len(np.unique(held_out.identities)) < 2:
+        raise ValueError(
+            f"{source}: expected two identities or more for testing, there is one; give the "
+            "command extract a larger --test-fraction"
+        )
+
+
+def _dataset(args):
+    from instanceid_utils.pipeline import open_data
+
+    return open_data(args.data_root, args.resolution, args.colour)
 
 
 def _embedder(args):

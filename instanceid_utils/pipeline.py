@@ -28,13 +28,17 @@ NOTE = "made_from.json"
 EXCERPT = "excerpt.mp4"
 
 
-def open_data(data_root: str | os.PathLike) -> DavisDataset:
+def open_data(
+    data_root: str | os.PathLike, resolution: str | None = None, colour: str = "auto"
+) -> DavisDataset:
     """Open a data set in the DAVIS layout; one named ``generated`` is made if it is not there.
 
     Parameters
     ----------
     data_root : path
-        ``data/generated``, or any folder in the DAVIS 2017 layout.
+        ``data/generated``, or any folder in the layout of DAVIS 2017 or YouTube-VOS.
+    resolution, colour
+        See `data.DavisDataset`.
 
     Raises
     ------
@@ -44,7 +48,7 @@ def open_data(data_root: str | os.PathLike) -> DavisDataset:
     root = Path(data_root)
     if root.name == "generated" and not root.exists():
         generated.generate(root)
-    return DavisDataset(root)
+    return DavisDataset(root, resolution, colour)
 
 
 def make_once(

@@ -115,7 +115,7 @@ def broken(clip, monkeypatch):
         (("track", "98"), "camera 98: cannot be opened"),
         (("track", "rtsp://127.0.0.1:1/x"), "rtsp://127.0.0.1:1/x: cannot be opened"),
         (("track", "frames", "--masks", "nothing"), "nothing: no such file"),
-        (("track", "frames", "--masks", "empty"), "empty: expected PNG or npz files"),
+        (("track", "frames", "--masks", "empty"), "empty: expected PNG, TIFF, npz"),
         (("track", "frames", "--masks", "broken.json"), "broken.json: line 1: not JSON"),
         (("track", "frames", "--masks", "foreign.json"), "foreign.json: expected COCO or YouTube"),
         (("track", "frames", "--masks", "short.txt"), "short.txt: line 1: run lengths do not"),

@@ -24,3 +24,11 @@ def test_index_and_readme_have_the_same_table():
 def test_every_notebook_stands_in_the_index(path):
     targets = [target for _, target, *_ in _rows("README.md", "")]
     assert targets.count(f"notebooks/{path.name}") == 1
+
+
+def test_the_guide_names_files_that_are_there():
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    paths = [p for p in re.findall(r"`([\w.]+(?:/[\w.]+)+)`", text) if "NN_" not in p]
+    assert len(paths) > 10
+    roots = (ROOT, ROOT / "instanceid_utils")
+    assert [path for path in paths if not any((root / path).exists() for root in roots)] == []

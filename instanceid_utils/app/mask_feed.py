@@ -27,7 +27,7 @@ class MaskFeed:
         The video, what `video.video_info` says of it, the frame rate of a folder.
     masks : path-like, mapping or None
         None: the segmenter finds them. The folder of the frames itself may hold them, too.
-    format, sequence, first_number, segmenter
+    format, sequence, keep_void, first_number, segmenter
         See `app.track_video`.
     clean : dict
         Options of `formats.clean_masks`; None stands for its default.
@@ -51,6 +51,7 @@ class MaskFeed:
         *,
         format=None,
         sequence=None,
+        keep_void=False,
         fps=None,
         first_number=None,
         segmenter=None,
@@ -70,7 +71,9 @@ class MaskFeed:
             self.reader, self.description = masks, type(masks).__name__
         else:
             shape = info.height, info.width
-            self.reader = read_masks(masks, format, frame_shape=shape, sequence=sequence)
+            self.reader = read_masks(
+                masks, format, frame_shape=shape, sequence=sequence, keep_void=keep_void
+            )
             self.description = str(masks)
         self._match(first_number, beside)
 
@@ -133,7 +136,10 @@ class MaskFeed:
 
     def first_number(self):
         """Return the number that masks and frames have for the first frame; 0 if none is known."""
-        return 0 if self.reader is None else self.matching.first_number()
+        if self.reader is not None:
+            return self.matching.first_number()
+        stems = [] if self._files is None else [path.stem for path in self._files]
+        return Matching({}, stems).first_number()
 
     def _read(self, index, shape):
         keys = self.matching.keys(index)

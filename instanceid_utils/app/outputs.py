@@ -4,7 +4,7 @@
 ``tracked.mp4``        the video with masks, IDs and tails
 ``masks/``             palette PNGs with lasting IDs (16-bit grey beyond ID 255)
 ``mot.txt``            MOT-Challenge boxes; frames count from 1
-``mots.txt``           MOTS masks; frames count from 0
+``mots.txt``           MOTS masks; frames count as the masks or names that came in, or from 0
 ``youtube_vis.json``   YouTube-VIS (COCO-VIS) masks, one entry per ID
 ``decisions.jsonl``    why each segment got its ID, one JSON line each
 ``pictures.png``  one row per ID: first seen, last seen, crops (``_2`` and on for more)
@@ -32,7 +32,7 @@ from instanceid_utils.atomic_files import write_atomically
 from instanceid_utils.data.davis import natural_key
 from instanceid_utils.data.image_files import write_label_map
 from instanceid_utils.formats import FormatError, mot, mots, youtube_vis
-from instanceid_utils.formats.palette import id_map
+from instanceid_utils.formats.palette import MAX_ID, id_map
 from instanceid_utils.pictures.contact_sheet import ContactSheet
 from instanceid_utils.pictures.timeline import IdRuns, plot_runs
 from instanceid_utils.segments.segments import Segments
@@ -92,6 +92,8 @@ class TrackOutputs:
         Length of the tails in frames.
     pixel_aspect : Fraction or float
         See `video.VideoWriter`.
+    first_frame : int
+        Number of the first frame in ``mots.txt``.
     state : tuple, optional
         Go on after what another object wrote, from its `checkpoint`.
 
@@ -110,6 +112,7 @@ class TrackOutputs:
         outputs: Sequence = OUTPUTS,
         tail: int = 20,
         pixel_aspect=1,
+        first_frame: int = 0,
         state: tuple | None = None,
     ):
         unknown = set(outputs) - set(OUTPUTS)
@@ -137,7 +140,8 @@ class TrackOutputs:
             self._runs.restore(notes["runs"])
             self._overlay.restore(notes["overlay"])
             self._sheet.restore(arrays)
-        self._texts = TrackTexts(self.out_dir, self.outputs, notes.get("offsets"))
+        self._texts = TrackTexts(self.out_dir, self.outputs, first_frame, notes.get("offsets"))
+        self._first_frame, self._told = first_frame, False
 
     def _prepare(self, goes_on):
         ours = (self.out_dir / SUMMARY).exists()
@@ -188,10 +192,20 @@ class TrackOutputs:
         if "video" in self.outputs:
             self._video.write(self._overlay.draw(frame.image, segments, ids), frame.time)
         if "masks" in self.outputs:
+            self._tell_left_out(ids)
             write_label_map(self.out_dir / "masks" / f"{stem}.png", id_map(segments, ids))
         if "contact-sheet" in self.outputs:
             self._sheet.add(frame.index, frame.image, segments, ids)
         self._texts.write(self.n_frames, frame)
+
+    def _tell_left_out(self, ids):
+        if ids.max(initial=0) > MAX_ID and not self._told:
+            self._told = True
+            logger.warning(
+                "%s: IDs above %d are left out, a PNG cannot hold them",
+                self.out_dir / "masks",
+                MAX_ID,
+            )
 
     def checkpoint(self) -> tuple:
         """End what is written so far so that another object can go on after it.
@@ -248,6 +262,7 @@ class TrackOutputs:
             "n_ids": len(self.ids),
             "size": self.size,
             "fps": self.fps,
+            "first_frame": self._first_frame,
             "shot_cuts": self._cuts,
             **facts,
             "files": {key: str(path.relative_to(self.out_dir)) for key, path in files.items()},
@@ -269,7 +284,12 @@ class TrackOutputs:
         path = self.out_dir / "youtube_vis.json"
         try:
             youtube_vis.write(
-                path, files["mots"], frame_names=self._names, size=self.size, fps=self.fps
+                path,
+                files["mots"],
+                frame_names=self._names,
+                size=self.size,
+                fps=self.fps,
+                first_frame=self._first_frame,
             )
             files["youtube-vis"] = path
         except FormatError as error:  # it has one size for all frames
@@ -303,11 +323,14 @@ class TrackTexts:
     folder : path-like
     keys : collection of str
         Others than those of `TEXTS` are passed over.
+    first_frame : int
+        Number of the first frame in the MOTS file.
     offsets : dict of str to int, optional
         What is there up to these bytes stays, from `offsets` of another object.
     """
 
-    def __init__(self, folder, keys, offsets=None):
+    def __init__(self, folder, keys, first_frame=0, offsets=None):
+        self._first_frame, self._told = first_frame, False
         self.paths = {key: Path(folder) / name for key, name in TEXTS.items() if key in keys}
         self._files = {}
         for key, path in self.paths.items():
@@ -320,11 +343,22 @@ class TrackTexts:
         if "mot" in self.paths:
             self._write("mot", mot.format_lines(number, segments, ids, frame.scores))
         if "mots" in self.paths:
+            self._tell_ignored(ids)
+            number += self._first_frame
             self._write("mots", mots.format_lines(number, segments, ids, frame.classes))
         if "decisions" in self.paths:
             lines = io.StringIO()
             write_jsonl(lines, frame.index, frame.decisions)
             self._write("decisions", lines.getvalue())
+
+    def _tell_ignored(self, ids):
+        if mots.IGNORE in ids and not self._told:
+            self._told = True
+            logger.warning(
+                "%s: ID %d is left out, as it means 'ignore' in this format",
+                self.paths["mots"],
+                mots.IGNORE,
+            )
 
     def _write(self, key, text):
         self._files[key].write(text.encode())

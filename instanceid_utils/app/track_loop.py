@@ -40,12 +40,14 @@ class TrackLoop:
         Where to go on.
     delay : int
         Frames for which an ID may be provisional.
+    live : bool
+        A source that cannot be read again: a stop is its end, and all is finished then.
     """
 
-    def __init__(self, tracker, feed, sink, checkpoints, checkpoint_every, state, delay):
+    def __init__(self, tracker, feed, sink, checkpoints, checkpoint_every, state, delay, live):
         self.tracker, self.feed, self.sink = tracker, feed, sink
         self.checkpoints, self.checkpoint_every = checkpoints, checkpoint_every
-        self.delay, self.waiting = delay, deque()
+        self.delay, self.live, self.waiting = delay, live, deque()
         self.decided = dict(state.waiting) if state else {}  # index -> (ids, decisions, cut)
         self.next_index = state.next_index if state else 0
         self.finished = False
@@ -55,10 +57,11 @@ class TrackLoop:
         first = self.sink.n_frames
         frames = Ahead(self.feed.frames(start=first - first % BLOCK), n=BLOCK)
         writer = Behind(self.sink.write)
-        error = None
+        error, stopped_early = None, False
         try:
             for frame, masks, observation in self._observe(frames):
                 if stopped.is_set():
+                    stopped_early = True
                     break
                 if frame.index < first:
                     continue
@@ -69,8 +72,9 @@ class TrackLoop:
                 self.next_index = max(self.next_index, frame.index + 1)
                 if self.next_index % self.checkpoint_every == 0:
                     self._checkpoint(writer)
-            else:
-                self.feed.check_used(self.next_index)
+            if self.live or not stopped_early:
+                if not stopped_early:
+                    self.feed.check_used(self.next_index)
                 self._relabel(self.tracker.settle())
                 while self.waiting:
                     writer.put(self.waiting.popleft())

@@ -21,9 +21,10 @@ from instanceid_utils.video.reader import video_info
 
 
 class Interrupted(KeyboardInterrupt):
-    """Tracking was stopped; what is written is valid, and ``track_video(resume=True)`` goes on.
+    """Tracking was stopped; what is written is valid.
 
-    ``result`` is the `TrackResult` so far.
+    ``result`` is the `TrackResult` so far. Unless it is ``complete``, as that of a live source
+    is, ``track_video(resume=True)`` goes on.
     """
 
     def __init__(self, result):
@@ -69,7 +70,9 @@ def track_video(
     masks=None,
     format: str | None = None,
     sequence: str | None = None,
+    keep_void: bool = False,
     first_number: int | None = None,
+    first_frame: int | None = None,
     segmenter=None,
     min_area=None,
     min_score=None,
@@ -95,11 +98,14 @@ def track_video(
     masks : path-like or mapping, optional
         File or folder in one of `formats.FORMATS`, or frame number -> `formats.FrameMasks`.
         Without it the segmenter finds the masks.
-    format, sequence : str, optional
+    format, sequence, keep_void : optional
         Of the masks, see `formats.read_masks`.
     first_number : int, optional
         Number that the masks have for the first frame. Unless told, masks go to the frames by
         their names, else by the numbers in them, from 0 in a video file; see `frame_matching`.
+    first_frame : int, optional
+        Number of the first frame in ``mots.txt``; that of its masks or of its name by default,
+        or 0.
     segmenter : segmenters.Segmenter, optional
         `video.BackgroundSegmenter` by default.
     min_area, min_score : optional
@@ -128,7 +134,8 @@ def track_video(
     Raises
     ------
     Interrupted
-        On Ctrl-C or SIGTERM, once the results so far are finished.
+        On Ctrl-C or SIGTERM, once the results so far are finished. For a camera or a stream that
+        is the end: the gallery is saved, too.
     ValueError, OSError
         For a video or masks that cannot be read, with the file's name; what was written before
         is finished, too.
@@ -136,7 +143,7 @@ def track_video(
     begin = time.perf_counter()
     out_dir = Path(out_dir)
     _check_paths(source, masks, out_dir, resume, gallery)
-    _check_numbers(fps, tail, min_area, min_score, checkpoint_every)
+    _check_numbers(fps, tail, min_area, min_score, checkpoint_every, first_frame)
     info = video_info(source, fps=fps)
     feed = MaskFeed(
         source,
@@ -144,11 +151,13 @@ def track_video(
         masks,
         format=format,
         sequence=sequence,
+        keep_void=keep_void,
         fps=fps,
         first_number=first_number,
         segmenter=segmenter,
         clean={"min_area": min_area, "min_score": min_score},
     )
+    first_frame = feed.first_number() if first_frame is None else int(first_frame)
     if embedder is None:
         from instanceid_utils.embedding.embedder import Embedder
 
@@ -157,6 +166,8 @@ def track_video(
         "source": str(source),
         "masks": feed.description,
         "first_number": first_number,
+        "keep_void": keep_void,
+        "first_frame": first_frame,
         "fps": info.fps,
         "min_area": min_area,
         "min_score": min_score,
@@ -179,6 +190,7 @@ def track_video(
         outputs=outputs,
         tail=tail,
         pixel_aspect=info.pixel_aspect,
+        first_frame=first_frame,
         state=None if state is None else state.outputs,
     )
     if state is None:
@@ -191,6 +203,7 @@ def track_video(
         checkpoint_every,
         state,
         delay=tracker_options.get("abstain", 0),
+        live=_is_live(source),
     )
     with stop_signals() as stopped:
         error = loop.go(
@@ -210,7 +223,7 @@ def track_video(
         error=str(error) if error else None,
         **feed.counts(sink.n_frames),
     )
-    if complete and gallery is not None:
+    if gallery is not None and (complete or (_is_live(source) and sink.n_frames)):
         tracker.gallery.save(gallery)
         files["gallery"] = Path(gallery)
     result = TrackResult(
@@ -225,9 +238,14 @@ def track_video(
     )
     if error is not None:
         raise error
-    if not complete:
+    if not complete or stopped.is_set() and _is_live(source):
         raise Interrupted(result)
     return result
+
+
+def _is_live(source):
+    """Tell whether a source is a camera or a stream, which cannot be gone on with."""
+    return not isinstance(source, list) and not Path(str(source)).exists()
 
 
 def _check_paths(source, masks, out_dir, resume, gallery):
@@ -235,13 +253,13 @@ def _check_paths(source, masks, out_dir, resume, gallery):
         if isinstance(path, (str, Path)) and Path(path).exists():
             if out_dir.resolve() in [Path(path).resolve(), *Path(path).resolve().parents]:
                 raise ValueError(f"{path}: lies in {out_dir}, where results would replace it")
-    if resume and not Path(str(source)).exists():
+    if resume and _is_live(source):
         raise ValueError(f"{source}: a live source cannot be gone on with")
     if gallery is not None and not Path(gallery).absolute().parent.is_dir():
         raise FileNotFoundError(f"{gallery}: there is no such folder to save it in")
 
 
-def _check_numbers(fps, tail, min_area, min_score, checkpoint_every):
+def _check_numbers(fps, tail, min_area, min_score, checkpoint_every, first_frame):
     """Refuse what would be found out only once the results of an earlier run are gone."""
     for name, value, low, high in (
         ("fps", fps, 0.001, 1000),
@@ -249,6 +267,7 @@ def _check_numbers(fps, tail, min_area, min_score, checkpoint_every):
         ("min_area", min_area, 0, np.inf),
         ("min_score", min_score, 0, 1),
         ("checkpoint_every", checkpoint_every, 1, np.inf),
+        ("first_frame", first_frame, 0, np.inf),
     ):
         if value is not None and not low <= value <= high:
             limit = f"to {high}" if high < np.inf else "or more"

@@ -46,7 +46,7 @@ class Frame:
 
 
 class DavisDataset:
-    """A folder in the DAVIS 2017 layout.
+    """A folder in the DAVIS 2017 layout, or in that of YouTube-VOS, which has no resolutions.
 
     Parameters
     ----------
@@ -74,7 +74,7 @@ class DavisDataset:
         if not (root / "JPEGImages").is_dir() and (root / "DAVIS" / "JPEGImages").is_dir():
             root = root / "DAVIS"
         self.root, self.colour = root, colour
-        self.resolution = resolution or self._only_resolution()
+        self.resolution = self._only_resolution() if resolution is None else str(resolution)
         for kind in ("JPEGImages", "Annotations"):
             if not (root / kind / self.resolution).is_dir():
                 raise self._not_davis(f"{kind}/{self.resolution} is missing")
@@ -94,11 +94,30 @@ class DavisDataset:
         )
 
     def _only_resolution(self):
-        there = _folders(self.root / "JPEGImages")
+        images = self.root / "JPEGImages"
+        there = _folders(images)
+        if any(_files(images / name, _IMAGE_SUFFIXES) for name in there[:1]):
+            return ""  # they are sequences
         if len(there) != 1:
-            found = f"there are {there}: choose one by resolution=" if there else "there is none"
+            found = "there is none"
+            if there:
+                found = f"there are {there}: choose one by resolution= (--resolution)"
             raise self._not_davis(f"of the resolutions in JPEGImages, {found}")
         return there[0]
+
+    def sides(self):
+        """Sequences for training and for testing, as ImageSets has them.
+
+        Returns
+        -------
+        train, test : tuple of str
+            "train", and "val" or else all others. Where that leaves nothing for testing, as
+            without ImageSets, all sequences are for looking at, and none is for training only.
+        """
+        train = self.sequences("train") if "train" in self.splits else ()
+        others = tuple(name for name in self.sequences() if name not in train)
+        test = self.sequences("val") if "val" in self.splits else others
+        return (train, test) if test else ((), self.sequences())
 
     @property
     def splits(self):
@@ -158,14 +177,15 @@ class DavisDataset:
             if sequence not in self.sequences():
                 raise ValueError(f"sequence: {sequence!r} is not among {self.sequences()}")
             folder = self._images / sequence
-            files = sorted(os.listdir(folder), key=natural_key)
-            files = tuple(name for name in files if name.lower().endswith(_IMAGE_SUFFIXES))
+            files = sorted(_files(folder, _IMAGE_SUFFIXES), key=natural_key)
             names = tuple(os.path.splitext(name)[0] for name in files)
             if not names:
                 raise ValueError(f"{folder}: expected frames (JPEG or PNG), there are none")
             if len(set(names)) < len(names):
                 raise ValueError(f"{folder}: expected one file per frame, some names come twice")
-            self._listings[sequence] = names, files
+            labels = _files(self._annotations / sequence, (".png",))
+            labels = {os.path.splitext(name)[0]: name for name in labels}
+            self._listings[sequence] = names, tuple(files), labels
         return self._listings[sequence]
 
     def frame_paths(self, sequence: str, index: int) -> tuple:
@@ -182,11 +202,11 @@ class DavisDataset:
         image_path, annotation_path : pathlib.Path
             The second may not exist.
         """
-        names, files = self._listing(sequence)
+        names, files, labels = self._listing(sequence)
         if not 0 <= index < len(names):
             raise ValueError(f"index: expected 0 to {len(names) - 1} in {sequence}, got {index}")
-        annotations = self._annotations / sequence
-        return self._images / sequence / files[index], annotations / f"{names[index]}.png"
+        label = labels.get(names[index], f"{names[index]}.png")
+        return self._images / sequence / files[index], self._annotations / sequence / label
 
     def frame(self, sequence: str, index: int):
         """Read one frame.
@@ -234,7 +254,16 @@ class DavisDataset:
 
 
 def _folders(path):
-    return sorted(entry.name for entry in path.iterdir() if entry.is_dir()) if path.is_dir() else []
+    """Return the names of the folders in a folder; what begins with a dot is the system's own."""
+    if not path.is_dir():
+        return []
+    return sorted(e.name for e in path.iterdir() if e.is_dir() and not e.name.startswith("."))
+
+
+def _files(folder, suffixes):
+    """Return the names of the files in a folder that end so, in any case."""
+    there = os.listdir(folder) if folder.is_dir() else []
+    return [n for n in there if n.lower().endswith(suffixes) and not n.startswith(".")]
 
 
 def natural_key(name):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -60,7 +62,7 @@ class Calibration:
     curves: dict = field(repr=False)
     weights_sha256: str | None = None
 
-    def require_weights(self, sha256):
+    def require_weights(self, sha256: str | None) -> float:
         """Return the threshold if it was made for these weights.
 
         Raises
@@ -75,14 +77,14 @@ class Calibration:
             )
         return self.threshold
 
-    def as_dict(self):
+    def as_dict(self) -> dict[str, Any]:
         """Return all of it as JSON values."""
         out = {"version": VERSION, **asdict(self)}
         out["intervals"] = {name: list(ends) for name, ends in self.intervals.items()}
         out["curves"] = {name: np.round(c, 6).tolist() for name, c in self.curves.items()}
         return out
 
-    def to_json(self, path=None):
+    def to_json(self, path: str | os.PathLike | None = None) -> str:
         """Return it as JSON text, and write it to `path` if given."""
         text = json.dumps(self.as_dict(), indent=1)
         if path is not None:
@@ -90,7 +92,7 @@ class Calibration:
         return text
 
     @classmethod
-    def from_dict(cls, facts, source="calibration"):
+    def from_dict(cls, facts: Any, source: str = "calibration") -> Calibration:
         """Undo `as_dict`.
 
         Raises
@@ -112,7 +114,7 @@ class Calibration:
         return cls(**values)
 
     @classmethod
-    def from_json(cls, path):
+    def from_json(cls, path: str | os.PathLike) -> Calibration:
         """Read what `to_json` wrote."""
         try:
             facts = json.loads(Path(path).read_text(encoding="utf-8"))

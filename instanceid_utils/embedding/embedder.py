@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -50,12 +51,12 @@ class Embedder:
 
     def __init__(
         self,
-        network,
+        network: Any,
         *,
         threshold: float | None = None,
         weights_sha256: str | None = None,
         margin: float = MARGIN,
-        card=None,
+        card: dict[str, Any] | None = None,
     ):
         self.network = network
         self.threshold = threshold
@@ -69,7 +70,7 @@ class Embedder:
         )
 
     @classmethod
-    def pretrained(cls, card: str | os.PathLike | None = None):
+    def pretrained(cls, card: str | os.PathLike | None = None) -> Embedder:
         """Load weights, by default the shipped ones, with their calibrated threshold.
 
         Parameters

@@ -17,7 +17,7 @@ class SoftHistogram(tf.keras.layers.Layer):
     distance of two histograms their Hellinger distance.
     """
 
-    def __init__(self, n_bins=64, **kwargs):
+    def __init__(self, n_bins: int = 64, **kwargs):
         super().__init__(**kwargs)
         self.n_bins = n_bins
 
@@ -127,7 +127,7 @@ def build_network(
     backbone: str | None = None,
     backbone_weights: str | None = None,
     colour_weight: float = 0.0,
-):
+) -> tf.keras.Model:
     """Build the network, untrained.
 
     Parameters

@@ -11,6 +11,7 @@ import json
 import os
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -22,7 +23,7 @@ _SHIPPED = (_PACKAGE / "_weights", _PACKAGE.parent / "data" / "weights")
 MAX_BYTES = 256 * 2**20
 
 
-def shipped(name="instanceid"):
+def shipped(name: str = "instanceid") -> Path:
     """Path of the shipped weights' card, in an installed package or in the repository."""
     for folder in _SHIPPED:
         if (folder / f"{name}.json").exists():
@@ -33,12 +34,12 @@ def shipped(name="instanceid"):
     )
 
 
-def calibration_path(card_path):
+def calibration_path(card_path: str | os.PathLike) -> Path:
     """Path of the calibration that belongs to a card, beside it."""
     return Path(card_path).with_suffix(".calibration.json")
 
 
-def file_sha256(path):
+def file_sha256(path: str | os.PathLike) -> str:
     """SHA-256 of a file, as hexadecimal digits."""
     digest = hashlib.sha256()
     with open(path, "rb") as file:
@@ -47,7 +48,7 @@ def file_sha256(path):
     return digest.hexdigest()
 
 
-def save_weights(network, card_path: str | os.PathLike, architecture: dict, **facts) -> str:
+def save_weights(network: Any, card_path: str | os.PathLike, architecture: dict, **facts) -> str:
     """Write a network's weights and their card.
 
     Parameters
@@ -86,7 +87,7 @@ def _as_bytes(architecture):
     return np.frombuffer(json.dumps(architecture, sort_keys=True).encode(), np.uint8)
 
 
-def read_card(card_path):
+def read_card(card_path: str | os.PathLike) -> dict[str, Any]:
     """Read a card; ValueError if it is none."""
     try:
         card = json.loads(Path(card_path).read_text(encoding="utf-8"))

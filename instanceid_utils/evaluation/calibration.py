@@ -134,7 +134,7 @@ def calibrate(
         threshold=threshold,
         rule=rule,
         reuse_cost=float(reuse_cost),
-        target=target,
+        target=None if target is None else float(target),
         **{name: float(rates[name][0, at]) for name in RATES},
         far=float(far[0]),
         frr=float(1.0 - tar[0]),
@@ -166,7 +166,9 @@ def _fixed(at, rates):
     return np.full(len(rates["false_reuse"]), max(at, 1))
 
 
-def calibrate_dataset(embedder, dataset, sequences: Sequence | None = None, **options):
+def calibrate_dataset(
+    embedder, dataset, sequences: Sequence | None = None, *, progress: bool = True, **options
+):
     """Calibrate on one's own annotated video.
 
     Parameters
@@ -176,6 +178,8 @@ def calibrate_dataset(embedder, dataset, sequences: Sequence | None = None, **op
         Identities are taken to be constant within a sequence, and new in each.
     sequences : sequence of str, optional
         Default: all of them.
+    progress : bool
+        Show a progress bar.
     **options
         For `calibrate`.
 
@@ -184,7 +188,9 @@ def calibrate_dataset(embedder, dataset, sequences: Sequence | None = None, **op
     Calibration
         For the embedder's weights.
     """
-    seen = collect(dataset, sequences, size=embedder.crop_size, margin=embedder.margin)
+    seen = collect(
+        dataset, sequences, size=embedder.crop_size, margin=embedder.margin, progress=progress
+    )
     vectors = embedder.embed_crops(seen.crops)
     options.setdefault("weights_sha256", embedder.weights_sha256)
     return calibrate(vectors, seen.identities, seen.sequences, seen.frames, **options)

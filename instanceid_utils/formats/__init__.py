@@ -50,6 +50,8 @@ __all__ = [
     "read_masks",
 ]
 
+MOTS_END = 11_000  # classes 1 and 2, and 10 for what is to be ignored
+
 FORMATS: dict[str, Callable] = {
     "palette": palette.read,
     "mots-png": mots.read_png,
@@ -181,7 +183,7 @@ def _text_format(path):
 
 
 def _png_format(files):
-    """16-bit grey with values from 1000 on is MOTS; anything else is a label map."""
+    """16-bit grey with values from 1000 to 10,999 is MOTS; anything else is a label map."""
     from instanceid_utils.data.image_files import read_label_map
 
     for file in files[:20]:
@@ -190,11 +192,9 @@ def _png_format(files):
         except ValueError as error:
             raise FormatError(str(error)) from error
         if label_map.any():
-            return (
-                "mots-png"
-                if label_map.dtype.itemsize == 2 and label_map[label_map > 0].min() >= 1000
-                else "palette"
-            )
+            low, high = label_map[label_map > 0].min(), label_map.max()
+            is_mots = label_map.dtype.itemsize == 2 and 1000 <= low <= high < MOTS_END
+            return "mots-png" if is_mots else "palette"
     return "palette"
 
 

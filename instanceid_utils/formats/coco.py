@@ -9,7 +9,9 @@ from __future__ import annotations
 import json
 import logging
 import math
+import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -28,7 +30,12 @@ from instanceid_utils.segments.segments import box_segments
 logger = logging.getLogger(__name__)
 
 
-def read(path, *, frame_shape=None, sequence=None):
+def read(
+    path: str | os.PathLike,
+    *,
+    frame_shape: tuple[int, int] | None = None,
+    sequence: str | None = None,
+) -> MaskReader:
     """Read a COCO JSON file; see `instanceid_utils.formats.read_masks`.
 
     ``sequence`` is the name or the id of the video in a CocoVID file, which holds several.
@@ -100,7 +107,12 @@ def _is_crowd(annotation):
     return bool(annotation.get("iscrowd")) and "score" not in annotation
 
 
-def decode_frame(number, found, frame_shape, name=None):
+def decode_frame(
+    number: int,
+    found: list[tuple[str, dict]],
+    frame_shape: tuple[int, int] | None,
+    name: str | None = None,
+) -> FrameMasks:
     """Decode the annotations of one frame: pairs of (place, annotation).
 
     Returns
@@ -166,7 +178,7 @@ def _ids(found):
     return None
 
 
-def score_of(annotation, where):
+def score_of(annotation: dict, where: str) -> float | None:
     """Return the score of an annotation, or None where it has none."""
     score = annotation.get("score")
     if score is None:
@@ -202,7 +214,7 @@ def _number_images(images, annotations, path):
     return numbers, {image_id: numbers[name] for image_id, name in names.items()}, shapes
 
 
-def load_json(path):
+def load_json(path: str | os.PathLike) -> Any:
     """Read a JSON file, or raise a FormatError that names it and the line."""
     try:
         return json.loads(Path(path).read_bytes())
@@ -212,7 +224,7 @@ def load_json(path):
         raise FormatError(f"{path}: not JSON ({error})") from error
 
 
-def items(content, key, path):
+def items(content: Any, key: str, path: str | os.PathLike) -> list[dict]:
     """Return the list of dicts at ``key``, or raise a FormatError."""
     found = content.get(key) if isinstance(content, dict) else None
     if not isinstance(found, list):
@@ -223,7 +235,7 @@ def items(content, key, path):
     return found
 
 
-def field(item, key, kinds, where):
+def field(item: dict, key: str, kinds: type | tuple[type, ...], where: str) -> Any:
     """Return a field of the type that it must have, or raise a FormatError."""
     value = item.get(key)
     if not isinstance(value, kinds) or isinstance(value, bool):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -68,7 +68,7 @@ class FrameMasks:
             return box_segments(self.boxes, frame_shape)
         return find_segments(self.masks)
 
-    def select(self, index):
+    def select(self, index: np.ndarray) -> FrameMasks:
         """Pick values that go with the segments at ``index`` (not the masks themselves)."""
         return replace(
             self,
@@ -107,16 +107,16 @@ class MaskReader(Mapping):
         self._entries = dict(sorted(entries.items()))
         self._decode = decode
 
-    def __getitem__(self, number):
+    def __getitem__(self, number: int) -> FrameMasks:
         return self._decode(number, self._entries[number])
 
-    def __contains__(self, number):
+    def __contains__(self, number: object) -> bool:
         return number in self._entries
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[int]:
         return iter(self._entries)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self._entries)
 
     def __repr__(self):
@@ -204,7 +204,7 @@ def _without(frame, segments, keep):
     return replace(kept, masks=label_map, segments=segments.select(keep))
 
 
-def check_lengths(frame, n):
+def check_lengths(frame: FrameMasks, n: int) -> None:
     """Raise ValueError unless scores, classes and IDs are as many as the segments."""
     for what in ("scores", "classes", "ids"):
         value = getattr(frame, what)
@@ -212,7 +212,7 @@ def check_lengths(frame, n):
             raise ValueError(f"{what}: expected one for each of {n} masks, got {len(value)}")
 
 
-def check_size(height, width, where):
+def check_size(height: Any, width: Any, where: str) -> None:
     """Raise FormatError unless (height, width) is the size of a picture that fits in memory."""
     whole = all(isinstance(side, (int, np.integer)) and side > 0 for side in (height, width))
     if not whole or int(height) * int(width) > MAX_PIXELS:
@@ -221,7 +221,7 @@ def check_size(height, width, where):
         )
 
 
-def safe_name(name, where):
+def safe_name(name: Any, where: str) -> str:
     """Return the stem of a frame's file name, or refuse a path that leads out of its folder."""
     text = str(name).replace("\\", "/")
     if text.startswith("/") or re.match(r"^[A-Za-z]:", text) or ".." in text.split("/"):
@@ -229,7 +229,7 @@ def safe_name(name, where):
     return Path(text).stem
 
 
-def number_names(names):
+def number_names(names: Sequence[str]) -> dict[str, int]:
     """Give frames the number in their names that tells them apart, or else their place in order.
 
     The last such number counts, whatever follows it; the order is the natural one.
@@ -249,12 +249,15 @@ def number_names(names):
     return {name: i for i, name in enumerate(sorted(names, key=natural_key))}
 
 
-def files_by_number(folder, suffix):
+def files_by_number(
+    folder: str | os.PathLike, suffix: str | tuple[str, ...]
+) -> tuple[dict[int, Path], dict[str, int]]:
     """Find the files of a folder by frame number, with their names: ({number: path}, names).
 
     ``suffix`` is one, or a tuple of several.
     """
-    folder, suffixes = Path(folder), (suffix,) if isinstance(suffix, str) else suffix
+    folder = Path(folder)
+    suffixes = (suffix,) if isinstance(suffix, str) else suffix
     files = {
         path.stem: path
         for path in folder.iterdir()

@@ -9,8 +9,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from instanceid_utils.formats.frame_masks import MAX_SEGMENTS, FormatError, FrameMasks, MaskReader
+from instanceid_utils.segments.segments import Segments
 
 
 def read(path, *, frame_shape=None):
@@ -63,7 +65,9 @@ def _numbers(line, where):
     return row if len(row) > 6 else [*row, 1.0]
 
 
-def format_lines(number, segments, ids, scores=None):
+def format_lines(
+    number: int, segments: Segments, ids: ArrayLike, scores: np.ndarray | None = None
+) -> str:
     r"""Give the lines of one frame as text, one a segment that has pixels and an ID.
 
     ``frame, id, left, top, width, height, confidence, -1, -1, -1``

@@ -7,11 +7,14 @@ marks regions to be ignored.
 from __future__ import annotations
 
 import io
+import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
 import numpy as np
+from numpy.typing import ArrayLike
 from PIL import Image
 
 from instanceid_utils.formats import rle
@@ -23,12 +26,13 @@ from instanceid_utils.formats.frame_masks import (
     check_size,
     files_by_number,
 )
+from instanceid_utils.segments.segments import Segments
 
 IGNORE = 10000
 _LINE = re.compile(rb"(\d{1,9}) (\d{1,18}) (\d{1,9}) (\d{1,9}) (\d{1,9}) (\S+)\s*$")
 
 
-def read_txt(path, *, frame_shape=None):
+def read_txt(path: str | os.PathLike, *, frame_shape: tuple[int, int] | None = None) -> MaskReader:
     """Read a MOTS text file; see `instanceid_utils.formats.read_masks`."""
     entries = {}
     for i, line in enumerate(Path(path).read_bytes().splitlines(), 1):
@@ -60,7 +64,7 @@ def read_txt(path, *, frame_shape=None):
     return MaskReader(path, entries, decode)
 
 
-def read_png(path, *, frame_shape=None):
+def read_png(path: str | os.PathLike, *, frame_shape: tuple[int, int] | None = None) -> MaskReader:
     """Read a folder of MOTS PNGs; see `instanceid_utils.formats.read_masks`."""
     files, names = files_by_number(path, ".png")
 
@@ -81,7 +85,7 @@ def read_png(path, *, frame_shape=None):
     return MaskReader(path, files, decode, names)
 
 
-def read_png_frame(file):
+def read_png_frame(file: str | os.PathLike) -> np.ndarray:
     """Read a 16-bit PNG as a label map (H, W) of int32, without what is to be ignored."""
     data = Path(file).read_bytes()
     try:
@@ -100,7 +104,9 @@ def read_png_frame(file):
     return label_map
 
 
-def format_lines(number, label_map_segments, ids, classes=None):
+def format_lines(
+    number: int, label_map_segments: Segments, ids: ArrayLike, classes: Sequence | None = None
+) -> str:
     """Give the lines of one frame as text, one a segment that has pixels and an ID.
 
     Parameters

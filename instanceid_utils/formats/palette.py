@@ -7,9 +7,11 @@ Frames may be missing in between.
 from __future__ import annotations
 
 import logging
+import os
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import ArrayLike
 from PIL import Image
 
 from instanceid_utils.data.image_files import TIFF_SUFFIXES, VOID, read_label_map, read_tiff
@@ -19,13 +21,16 @@ from instanceid_utils.formats.frame_masks import (
     MaskReader,
     files_by_number,
 )
+from instanceid_utils.segments.segments import Segments
 
 logger = logging.getLogger(__name__)
 
 MAX_ID = 65535
 
 
-def read(path, *, frame_shape=None, keep_void=False):
+def read(
+    path: str | os.PathLike, *, frame_shape: tuple[int, int] | None = None, keep_void: bool = False
+) -> MaskReader:
     """Read a folder of label maps, or the pages of a TIFF; see `formats.read_masks`."""
     if Path(path).is_dir():
         files, names = files_by_number(path, (".png", *TIFF_SUFFIXES))
@@ -83,7 +88,7 @@ def _is_interpolated(label_map, ids):
     return np.count_nonzero(areas < 0.01 * areas.sum()) > 0.7 * len(areas)
 
 
-def id_map(segments, ids):
+def id_map(segments: Segments, ids: ArrayLike) -> np.ndarray:
     """Give the map (H, W) of IDs, for `data.write_label_map`.
 
     Segments without an ID, and IDs beyond what a PNG holds (65,535), are left out.

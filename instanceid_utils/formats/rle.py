@@ -7,6 +7,8 @@ groups of five bits, from the fourth on as the difference to the one two before.
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from pycocotools import mask as coco_mask
@@ -18,7 +20,7 @@ logger = logging.getLogger(__name__)
 MAX_GROUPS = 7  # of five bits: more than any run of a picture of 2**26 pixels takes
 
 
-def encode(mask):
+def encode(mask: np.ndarray) -> dict[str, Any]:
     """Encode a bool mask (H, W) as ``{"size": [H, W], "counts": str}``.
 
     Examples
@@ -30,7 +32,9 @@ def encode(mask):
     return {"size": [int(side) for side in rle["size"]], "counts": rle["counts"].decode("ascii")}
 
 
-def encode_patch(patch, box_tlbr, frame_shape):
+def encode_patch(
+    patch: np.ndarray, box_tlbr: Sequence[int] | np.ndarray, frame_shape: tuple[int, int]
+) -> str:
     """Encode a mask given by its box: the compressed counts for the whole frame, as text.
 
     Parameters
@@ -59,7 +63,7 @@ def encode_patch(patch, box_tlbr, frame_shape):
     ].decode("ascii")
 
 
-def decode(segmentation, where, frame_shape=None):
+def decode(segmentation: Any, where: str, frame_shape: tuple[int, int] | None = None) -> np.ndarray:
     """Decode a COCO segmentation: compressed or plain run lengths, or polygons.
 
     Parameters

@@ -7,7 +7,9 @@ one track in memory at a time, so that a video of any length can be written.
 from __future__ import annotations
 
 import json
+import os
 from array import array
+from collections.abc import Sequence
 from pathlib import Path
 
 from instanceid_utils.formats.coco import decode_frame, field, items, load_json, score_of
@@ -20,7 +22,12 @@ from instanceid_utils.formats.frame_masks import (
 )
 
 
-def read(path, *, frame_shape=None, sequence=None):
+def read(
+    path: str | os.PathLike,
+    *,
+    frame_shape: tuple[int, int] | None = None,
+    sequence: str | int | None = None,
+) -> MaskReader:
     """Read a YouTube-VIS JSON file; see `instanceid_utils.formats.read_masks`.
 
     ``sequence`` is the folder name or the id of the video where the file holds several.
@@ -30,7 +37,7 @@ def read(path, *, frame_shape=None, sequence=None):
         content = {"annotations": content}
     annotations = items(content, "annotations", path)
     video, names = _choose_video(content, annotations, sequence, path)
-    numbers = number_names(names) if names else None
+    numbers = number_names(names or [])
     order = [numbers[name] for name in names] if names else range(_length(annotations))
     entries = {number: [] for number in order}
     for i, annotation in enumerate(annotations):
@@ -108,20 +115,30 @@ def _length(annotations):
     )
 
 
-def write(path, mots_txt, *, frame_names, size, fps=None, categories=None):
+def write(
+    path: str | os.PathLike,
+    mots_txt: str | os.PathLike,
+    *,
+    frame_names: Sequence[str],
+    size: tuple[int, int],
+    fps: float | None = None,
+    categories: dict[int, str] | None = None,
+    first_frame: int = 0,
+) -> None:
     """Write a YouTube-VIS file with the tracks of a MOTS text file.
 
     Parameters
     ----------
     path, mots_txt : path-like
     frame_names : sequence of str
-        File name of each frame; MOTS frame number i is ``frame_names[i]``.
+        File name of each frame, from the MOTS frame number ``first_frame`` on.
     size : tuple of int
         Width and height.
     fps : float, optional
         Stored in the video's entry.
     categories : dict of int to str, optional
         Names of the classes.
+    first_frame : int
     """
     width, height = size
     offsets, classes = _index_tracks(mots_txt)
@@ -143,7 +160,7 @@ def write(path, mots_txt, *, frame_names, size, fps=None, categories=None):
     with open(path, "w", encoding="utf-8") as out, open(mots_txt, "rb") as lines:
         out.write(json.dumps(head)[:-1] + ', "annotations": [')
         for k, (track, places) in enumerate(sorted(offsets.items())):
-            annotation = _track(lines, places, len(frame_names), (height, width))
+            annotation = _track(lines, places, first_frame, len(frame_names), (height, width))
             annotation = {
                 "id": track,
                 "video_id": 1,
@@ -171,7 +188,7 @@ def _index_tracks(mots_txt):
     return offsets, classes
 
 
-def _track(lines, places, n_frames, size):
+def _track(lines, places, first_frame, n_frames, size):
     from pycocotools import mask as coco_mask
 
     segmentations, boxes, areas = [None] * n_frames, [None] * n_frames, [None] * n_frames
@@ -181,7 +198,8 @@ def _track(lines, places, n_frames, size):
         rle = {"size": [int(height), int(width)], "counts": counts.decode("ascii")}
         if tuple(rle["size"]) != size:
             raise FormatError(f"{lines.name}: frame {int(frame)} is not {size[1]}x{size[0]}")
-        segmentations[int(frame)] = rle
-        boxes[int(frame)] = coco_mask.toBbox(rle).tolist()
-        areas[int(frame)] = int(coco_mask.area(rle))
+        at = int(frame) - first_frame
+        segmentations[at] = rle
+        boxes[at] = coco_mask.toBbox(rle).tolist()
+        areas[at] = int(coco_mask.area(rle))
     return {"segmentations": segmentations, "bboxes": boxes, "areas": areas}

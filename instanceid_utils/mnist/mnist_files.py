@@ -173,7 +173,7 @@ def _from_folders(source, test_fraction, rng):
     paths, identities = [], []
     for folder in sorted(folders, key=lambda path: natural_key(path.name)):
         files = sorted(folder.iterdir(), key=lambda path: natural_key(path.name))
-        images = [path for path in files if path.suffix.lower() in _SUFFIXES]
+        images = [p for p in files if p.suffix.lower() in _SUFFIXES and p.name[0] != "."]
         if not images:
             logger.warning("%s: no images; it has a label all the same", folder)
         paths += images or [None]
@@ -183,7 +183,9 @@ def _from_folders(source, test_fraction, rng):
     if test_fraction is None:
         return paths, identities, ["train"] * len(paths)
     rng = np.random.default_rng(0) if rng is None else rng
-    return paths, identities, split_by_identity(identities, test_fraction, rng)
+    filled = [name for path, name in zip(paths, identities) if path is not None]
+    sides = iter(split_by_identity(filled, test_fraction, rng))
+    return paths, identities, ["train" if path is None else next(sides) for path in paths]
 
 
 def _labels_path(folder, split, dtype):

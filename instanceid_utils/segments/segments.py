@@ -91,9 +91,9 @@ def find_segments(masks: np.ndarray | Segments) -> Segments:
 def _mask_hint(masks):
     if masks.dtype == bool and masks.ndim == 2:
         return "; a single mask is masks[np.newaxis]"
+    if masks.dtype.kind == "f" and np.isnan(masks).any():
+        return "; instanceid_utils.formats.from_model takes what models return, without NaN"
     if masks.dtype.kind in "iuf" and masks.ndim == 3 and masks.size:
-        if np.isnan(masks).any():
-            return ", with NaN in it"
         if set(np.unique(masks).tolist()) <= {0, 1}:
             return "; masks of 0 and 1 are masks.astype(bool)"
         return f"; bool is masks > {0.5 if masks.dtype.kind == 'f' else 0}"

@@ -7,10 +7,12 @@ of them, by the mean distance, or stays the new instance that it was called.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
+
+from instanceid_utils.tracking.candidates import Candidates
 
 
 @dataclass
@@ -39,7 +41,7 @@ class Abstention:
     def __contains__(self, id):
         return id in self._cases
 
-    def is_ambiguous(self, found, threshold: float) -> np.ndarray:
+    def is_ambiguous(self, found: Candidates, threshold: float) -> np.ndarray:
         """Tell which segments could go either way.
 
         Parameters
@@ -68,7 +70,14 @@ class Abstention:
         )
         return (near_threshold | rivals) & ~continued
 
-    def take(self, ids: np.ndarray, provisional: np.ndarray, found, threshold: float, time: int):
+    def take(
+        self,
+        ids: np.ndarray,
+        provisional: np.ndarray,
+        found: Candidates,
+        threshold: float,
+        time: int,
+    ) -> None:
         """Take a frame over: open the cases that begin in it, note what it says on all.
 
         Parameters
@@ -89,7 +98,7 @@ class Abstention:
             self.open(ids[row], dict(candidates), time)
         self.observe(ids, found)
 
-    def open(self, id: int, candidates: dict, time: int):
+    def open(self, id: int, candidates: dict, time: int) -> None:
         """Start a case.
 
         Parameters
@@ -104,7 +113,7 @@ class Abstention:
         none = {candidate: [] for candidate in candidates}
         self._cases[int(id)] = _Case(time + self.n_updates, dict(candidates), none)
 
-    def observe(self, ids: Iterable, found):
+    def observe(self, ids: Iterable, found: Candidates) -> None:
         """Note what a frame says on the open cases.
 
         A case is followed by its ID, or, where its segment was given another ID already, by
@@ -128,7 +137,7 @@ class Abstention:
                 for candidate, values in case.distances.items():
                     values.append(min(seen.get(candidate, 2.0), 2.0))
 
-    def settle(self, time: int | None, threshold: float, known) -> dict:
+    def settle(self, time: int | None, threshold: float, known: Container[int]) -> dict:
         """Close the cases that are due.
 
         Parameters
@@ -168,18 +177,18 @@ class Abstention:
                 case.distances.setdefault(new, []).extend(case.distances.pop(old))
                 case.credit.setdefault(new, case.credit.pop(old))
 
-    def forget(self, id):
+    def forget(self, id: int) -> None:
         """Close a case without a word: its ID was merged, removed or confirmed by hand."""
         self._cases.pop(int(id), None)
 
-    def state(self):
+    def state(self) -> list:
         """Return all that `restore` needs, in types that JSON has."""
         return [
             [i, c.due, list(c.credit.items()), list(c.distances.items()), sorted(c.rivals)]
             for i, c in self._cases.items()
         ]
 
-    def restore(self, state):
+    def restore(self, state: list) -> None:
         """Continue where the object that gave ``state`` stood."""
         self._cases = {
             i: _Case(due, dict(credit), {j: list(d) for j, d in distances}, set(rivals))
@@ -192,7 +201,7 @@ def _at_its_place(id, found):
     return int(here.argmax()) if here.any() else None
 
 
-def final_id(given, renamed):
+def final_id(given: int, renamed: Mapping[int, int]) -> int:
     """Follow a chain of relabellings to its end.
 
     >>> final_id(5, {5: 3, 3: 1})

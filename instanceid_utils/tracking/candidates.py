@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from instanceid_utils.gallery.gallery import Gallery
 from instanceid_utils.tracking.decision import NO_ID
 
 MOST_CANDIDATES = 64
@@ -19,14 +20,19 @@ class Candidates(NamedTuple):
     discounts: np.ndarray  # (N, K) float64, what the place cue takes off
 
     @property
-    def costs(self):
+    def costs(self) -> np.ndarray:
         """Distance less discount, (N, K)."""
         return self.distances - self.discounts
 
 
 def gather(
-    gallery, vectors: np.ndarray, placed=None, *, weight: float = 0.0, n_neighbours: int = 5
-):
+    gallery: Gallery,
+    vectors: np.ndarray,
+    placed: tuple[np.ndarray, np.ndarray] | None = None,
+    *,
+    weight: float = 0.0,
+    n_neighbours: int = 5,
+) -> Candidates:
     """Collect the candidates of a frame's segments.
 
     Parameters

@@ -13,14 +13,18 @@ segments want one ID, the assignment decides:
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TextIO
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import min_weight_full_bipartite_matching
+
+if TYPE_CHECKING:
+    from instanceid_utils.tracking.candidates import Candidates
+
 
 NO_ID = -1
 RULES = ("optimal", "plain")
@@ -101,7 +105,7 @@ def choose(
     discounts: np.ndarray | None = None,
     rule: str = "optimal",
     clear_margin: float = 0.0,
-):
+) -> Choice:
     """Give each segment one of its candidates, or none.
 
     Parameters
@@ -235,8 +239,8 @@ def explain(
     labels: np.ndarray,
     dropped: Sequence,
     ids: np.ndarray,
-    choice,
-    found,
+    choice: Choice,
+    found: Candidates,
     *,
     threshold: float,
     ambiguous: Sequence,
@@ -310,7 +314,7 @@ def explain(
     return tuple(decisions)
 
 
-def write_jsonl(stream, frame, decisions):
+def write_jsonl(stream: TextIO, frame: int | str, decisions: Iterable[Decision]) -> None:
     """Append the decisions of one frame to a text stream as JSON lines.
 
     Each line is a `Decision` with the frame's number (or name) in front.

@@ -6,7 +6,7 @@ always in front of a horse is covered as usual, a swan cut in half by a log is n
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -78,7 +78,9 @@ class Evidence:
         least = np.where(at_border, self.min_area_at_border, self.min_area) * usual_area
         return (areas >= least) & (covered <= usual_cover + self.max_covered)
 
-    def observe(self, ids, areas, covered, time):
+    def observe(
+        self, ids: Sequence[int] | np.ndarray, areas: np.ndarray, covered: np.ndarray, time: int
+    ) -> None:
         """Learn what is usual, from good and bad views alike: that follows a change for good."""
         for i, area, cover in zip(ids, areas.tolist(), covered.tolist()):
             habit = self._habits.get(int(i))
@@ -91,27 +93,27 @@ class Evidence:
         if time % _MEMORY == 0:
             self._habits = {i: h for i, h in self._habits.items() if time - h.time <= _MEMORY}
 
-    def forget(self, ids=None):
+    def forget(self, ids: Iterable[int] | None = None) -> None:
         """Drop the habits of some instances, or of all: another shot shows them in another size."""
         for i in list(self._habits) if ids is None else ids:
             self._habits.pop(int(i), None)
 
-    def rename(self, old, new):
+    def rename(self, old: int, new: int) -> None:
         """Give the habits of ``old`` to ``new``, unless it has its own."""
         habit = self._habits.pop(int(old), None)
         if habit is not None:
             self._habits.setdefault(int(new), habit)
 
-    def state(self):
+    def state(self) -> list:
         """Return all that `restore` needs, in types that JSON has."""
         return [[i, asdict(habit)] for i, habit in self._habits.items()]
 
-    def restore(self, state):
+    def restore(self, state: list) -> None:
         """Continue where the object that gave ``state`` stood."""
         self._habits = {int(i): _Habit(**habit) for i, habit in state}
 
 
-def at_border(boxes_tlbr, frame_shape):
+def at_border(boxes_tlbr: np.ndarray, frame_shape: tuple[int, int]) -> np.ndarray:
     """Tell which boxes touch the border of the frame.
 
     Parameters
@@ -134,7 +136,7 @@ def at_border(boxes_tlbr, frame_shape):
     return (boxes[:, :2] <= 0).any(axis=1) | (boxes[:, 2:] >= (width, height)).any(axis=1)
 
 
-def covered_share(boxes_tlbr):
+def covered_share(boxes_tlbr: np.ndarray) -> np.ndarray:
     """Share of each box that the boxes of the other segments cover, overlaps counted twice.
 
     Parameters

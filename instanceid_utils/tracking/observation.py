@@ -112,7 +112,7 @@ class View(NamedTuple):
         return self.seen.segments
 
 
-def observe(embedder, frame: np.ndarray, masks: Any, min_score: float = 0.0) -> Observation:
+def observe(embedder: Any, frame: np.ndarray, masks: Any, min_score: float = 0.0) -> Observation:
     """Find and embed the segments of a frame.
 
     Parameters
@@ -132,7 +132,7 @@ def observe(embedder, frame: np.ndarray, masks: Any, min_score: float = 0.0) -> 
     return observe_together(embedder, [(frame, masks)], min_score)[0]
 
 
-def observe_together(embedder, frames: Sequence, min_score: float = 0.0) -> list:
+def observe_together(embedder: Any, frames: Sequence, min_score: float = 0.0) -> list:
     """Observe several frames, with all their segments in one batch: less time for each.
 
     Parameters

@@ -12,7 +12,7 @@ half-way to the containment, which still knows the sliver that an occluder leave
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -21,7 +21,7 @@ from scipy.spatial import cKDTree
 _NEAREST = 32  # expected places looked at for each box, where there are hundreds
 
 
-def box_iou(a_tlbr: np.ndarray, b_tlbr: np.ndarray, buffer=0.0) -> np.ndarray:
+def box_iou(a_tlbr: np.ndarray, b_tlbr: np.ndarray, buffer: float | np.ndarray = 0.0) -> np.ndarray:
     """Intersection over union of every box with every other.
 
     Parameters
@@ -161,7 +161,7 @@ class PlaceMemory:
         steps = (1 - self.inertia**age) / (1 - self.inertia)  # of a velocity that dies away
         return ids, boxes + np.tile(velocity * steps[:, None], 2), age
 
-    def observe(self, ids: Sequence, boxes_tlbr: np.ndarray, time: int):
+    def observe(self, ids: Sequence, boxes_tlbr: np.ndarray, time: int) -> None:
         """Note where instances are in this update; forget those unseen for long.
 
         Parameters
@@ -178,12 +178,12 @@ class PlaceMemory:
         for i in [i for i, s in self._seen.items() if self._trust(time + 1 - s.time) < 0.01]:
             del self._seen[i]
 
-    def forget(self, ids=None):
+    def forget(self, ids: Iterable[int] | None = None) -> None:
         """Drop the places of some instances, or of all: after a cut they say nothing."""
         for i in list(self._seen) if ids is None else ids:
             self._seen.pop(int(i), None)
 
-    def rename(self, old, new):
+    def rename(self, old: int, new: int) -> None:
         """Give the place of ``old`` to ``new``, unless ``new`` was seen later."""
         sighting = self._seen.pop(int(old), None)
         if sighting is not None:
@@ -191,11 +191,11 @@ class PlaceMemory:
             if known is None or known.time <= sighting.time:
                 self._seen[int(new)] = sighting
 
-    def state(self):
+    def state(self) -> list:
         """Return all that `restore` needs, in types that JSON has."""
         return [[i, asdict(s)] for i, s in self._seen.items()]
 
-    def restore(self, state):
+    def restore(self, state: list) -> None:
         """Continue where the memory that gave ``state`` stood."""
         self._seen = {
             int(i): _Sighting(tuple(s["box_tlbr"]), tuple(s["velocity"]), s["time"])

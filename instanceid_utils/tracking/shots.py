@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import deque
 from statistics import median
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -60,9 +60,9 @@ class ShotDetector:
     def __init__(self, jump: float = 0.2, same_structure: float = 0.9, history: int = 9):
         self.jump, self.same_structure = jump, same_structure
         self._recent = deque([_TYPICAL] * 3, maxlen=history)
-        self._last = None
+        self._last: tuple[np.ndarray, ...] | None = None
 
-    def compare(self, signature):
+    def compare(self, signature: tuple[np.ndarray, np.ndarray]) -> FrameChange:
         """Compare a frame, given by its `signature`, with the last one, without taking it.
 
         Returns
@@ -79,29 +79,29 @@ class ShotDetector:
         )
         return FrameChange(cut, colours, signature)
 
-    def accept(self, change):
+    def accept(self, change: FrameChange) -> None:
         """Take a frame that was compared as the last one."""
         self._last = change.signature
         if change.colours is not None:
             self._recent.append(change.colours)  # a cut too: the median shrugs off a few
 
-    def reset(self):
+    def reset(self) -> None:
         """Forget the last frame, keep what is usual: the next frame starts a stream."""
         self._last = None
 
-    def state(self):
+    def state(self) -> dict[str, Any]:
         """Return all that `restore` needs, in types that JSON has."""
         last = None if self._last is None else [part.tolist() for part in self._last]
         return {"recent": list(self._recent), "last": last}
 
-    def restore(self, state):
+    def restore(self, state: dict[str, Any]) -> None:
         """Continue where the detector that gave ``state`` stood."""
         last = state["last"]
         self._last = last and tuple(np.asarray(part, np.float32) for part in last)
         self._recent = deque(state["recent"], maxlen=self._recent.maxlen)
 
 
-def signature(frame):
+def signature(frame: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return what is compared of a frame: square roots of its histogram, and its structure.
 
     Parameters

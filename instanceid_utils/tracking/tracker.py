@@ -7,6 +7,8 @@ that can go wrong happens before anything is changed.
 from __future__ import annotations
 
 import numbers
+import os
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -18,6 +20,7 @@ from instanceid_utils.segments.segments import check_frame
 from instanceid_utils.tracking import tracker_file
 from instanceid_utils.tracking.abstention import Abstention
 from instanceid_utils.tracking.candidates import MOST_CANDIDATES, gather
+from instanceid_utils.tracking.channel_order import ChannelOrder
 from instanceid_utils.tracking.classes import ClassMemory
 from instanceid_utils.tracking.decision import RULES, choose, explain
 from instanceid_utils.tracking.evidence import Evidence, at_border, covered_share
@@ -69,10 +72,10 @@ class InstanceID:
 
     def __init__(
         self,
-        embedder,
+        embedder: Any,
         *,
         threshold: float | None = None,
-        gallery=None,
+        gallery: Gallery | None = None,
         place_cue: bool = True,
         place_weight: float = 1.0,
         assignment: str = "optimal",
@@ -83,17 +86,30 @@ class InstanceID:
         across_classes: bool = False,
     ):
         self.embedder = embedder
-        self.threshold = embedder.threshold if threshold is None else threshold
-        self.place_cue, self.place_weight = bool(place_cue), place_weight
-        self.assignment, self.clear_margin = assignment, clear_margin
-        self.n_neighbours, self.across_classes = n_neighbours, bool(across_classes)
-        self._abstention = Abstention(abstain, abstain_band)
-        check_options(self, abstain, abstain_band)
+        options = checked_options(
+            {
+                "threshold": embedder.threshold if threshold is None else threshold,
+                "place_cue": place_cue,
+                "place_weight": place_weight,
+                "assignment": assignment,
+                "clear_margin": clear_margin,
+                "abstain": abstain,
+                "abstain_band": abstain_band,
+                "n_neighbours": n_neighbours,
+                "across_classes": across_classes,
+            }
+        )
+        self.threshold, self.assignment = options["threshold"], options["assignment"]
+        self.place_cue, self.place_weight = options["place_cue"], options["place_weight"]
+        self.across_classes = options["across_classes"]
+        self.clear_margin, self.n_neighbours = options["clear_margin"], options["n_neighbours"]
+        self._abstention = Abstention(options["abstain"], options["abstain_band"])
         self.gallery = new_gallery(embedder, self.threshold) if gallery is None else gallery
         check_gallery(self.gallery, embedder)
         self._places, self._shots, self._evidence = PlaceMemory(), ShotDetector(), Evidence()
         self._classes = ClassMemory()
         self._time, self._frame_shape = 0, None
+        self._channel_order = ChannelOrder(self.gallery)
 
     def update(
         self,
@@ -147,7 +163,9 @@ class InstanceID:
         if scale_masks or not (boxes is scores is classes is None):
             check_frame(frame)
             masks = from_model(masks, 0, frame.shape[:2], **more)
-        return self.decide(self.observe(frame, masks, min_score))
+        observation = self.observe(frame, masks, min_score)
+        self._channel_order.look(frame, masks, observation.vectors, self)
+        return self.decide(observation)
 
     def observe(self, frame: np.ndarray, masks: Any, min_score: float = MIN_SCORE) -> Observation:
         """Find and embed the segments of a frame; the tracker stays as it is.
@@ -166,7 +184,7 @@ class InstanceID:
         """
         return observe(self.embedder, frame, masks, min_score)
 
-    def decide(self, observation):
+    def decide(self, observation: Observation) -> Update:
         """Give every segment of an observed frame its ID, as the next frame of the video.
 
         Returns
@@ -284,7 +302,7 @@ class InstanceID:
         self._frame_shape = None
         return relabelled
 
-    def merge(self, keep, other):
+    def merge(self, keep: int, other: int) -> None:
         """Make two IDs one: from now on ``other`` is ``keep``."""
         self.gallery.merge(keep, other)
         self._places.rename(other, keep)
@@ -292,53 +310,74 @@ class InstanceID:
         self._classes.rename(other, keep)
         self._abstention.forget(other)
 
-    def split(self, id, keys):
+    def split(self, id: int, keys: Iterable[int]) -> int:
         """Give the exemplars with these keys (from ``gallery.exemplars``) a new ID; return it."""
         return self.gallery.split(id, keys)
 
-    def forget(self, id):
+    def forget(self, id: int) -> None:
         """Forget an ID for good: should its instance return, it is new."""
         self.gallery.remove([id])
         for part in (self._places, self._evidence, self._classes):
             part.forget([id])
         self._abstention.forget(id)
 
-    def save(self, path):
+    def save(self, path: str | os.PathLike) -> None:
         """Save gallery, places and all else that `load` needs to go on; see `tracker_file`."""
         tracker_file.save(self, path)
 
     @classmethod
-    def load(cls, path, embedder):
+    def load(cls, path: str | os.PathLike, embedder: Any) -> InstanceID:
         """Go on where the tracker saved at ``path`` stood, with the same embedder."""
         return tracker_file.load(cls, path, embedder)
 
 
-def check_options(tracker, abstain, abstain_band):
-    """Raise a ValueError for an option that is out of range.
+def checked_options(options):
+    """Return the options of a tracker in Python's own types, so that they can be saved.
 
     Parameters
     ----------
-    tracker : tracking.InstanceID
-    abstain, abstain_band
-        As given to it.
+    options : dict
+        As given to `tracking.InstanceID`, the threshold of the embedder filled in.
+
+    Returns
+    -------
+    dict
+
+    Raises
+    ------
+    ValueError
+        For an option that is out of range.
     """
-    if tracker.threshold is None:
+    if options["threshold"] is None:
         raise ValueError("threshold: the embedder brings no calibrated one, give one")
-    _check("threshold", tracker.threshold, "an L2 distance in (0, 2]", lambda x: 0 < x <= 2)
-    for name in ("place_weight", "clear_margin"):
-        value = getattr(tracker, name)
-        _check(name, value, "a part of the threshold, 0 or more", lambda x: 0 <= x < 100)
-    _check("abstain_band", abstain_band, "a part of the threshold in [0, 1]", lambda x: 0 <= x <= 1)
-    _check("abstain", abstain, "a number of updates, 0 or more", lambda x: x >= 0, whole=True)
-    _check("n_neighbours", tracker.n_neighbours, "at least 1", lambda x: x >= 1, whole=True)
-    if tracker.assignment not in RULES:
-        raise ValueError(f"assignment: expected one of {RULES}, got {tracker.assignment!r}")
+    checked = dict(options)
+    for name, (expected, is_good, whole) in _RANGES.items():
+        checked[name] = _number(name, options[name], expected, is_good, whole)
+    if not isinstance(options["assignment"], str) or options["assignment"] not in RULES:
+        raise ValueError(f"assignment: expected one of {RULES}, got {options['assignment']!r}")
+    for name in ("place_cue", "across_classes"):
+        if not isinstance(options[name], (bool, np.bool_)):
+            raise ValueError(f"{name}: expected True or False, got {options[name]!r}")
+        checked[name] = bool(options[name])
+    return {**checked, "assignment": str(options["assignment"])}
 
 
-def _check(name, value, expected, is_good, whole=False):
+_RANGES = {
+    "threshold": ("an L2 distance in (0, 2]", lambda x: 0 < x <= 2, False),
+    "place_weight": ("a part of the threshold, 0 or more", lambda x: 0 <= x < 100, False),
+    "clear_margin": ("a part of the threshold, 0 or more", lambda x: 0 <= x < 100, False),
+    "abstain_band": ("a part of the threshold in [0, 1]", lambda x: 0 <= x <= 1, False),
+    "abstain": ("a number of updates, 0 or more", lambda x: x >= 0, True),
+    "n_neighbours": ("at least 1", lambda x: x >= 1, True),
+}
+
+
+def _number(name, value, expected, is_good, whole):
+    plain = value.item() if isinstance(value, np.ndarray) and value.ndim == 0 else value
     kind = numbers.Integral if whole else numbers.Real
-    if not isinstance(value, kind) or isinstance(value, bool) or not is_good(value):
+    if not isinstance(plain, kind) or isinstance(plain, bool) or not is_good(plain):
         raise ValueError(f"{name}: expected {expected}, got {value!r}")
+    return int(plain) if whole else float(plain)
 
 
 def new_gallery(embedder, threshold):

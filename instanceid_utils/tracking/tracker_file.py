@@ -8,14 +8,22 @@ any instant leaves the old state or the new one.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
+import os
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from instanceid_utils.atomic_files import write_atomically
 from instanceid_utils.gallery.gallery import Gallery
 from instanceid_utils.gallery.store.file import GalleryFileError
+
+if TYPE_CHECKING:
+    from instanceid_utils.tracking.tracker import InstanceID
 
 FORMAT, VERSION = "instanceid tracker", 1
 _SETTINGS = (
@@ -31,20 +39,18 @@ _PARTS = ("_places", "_shots", "_evidence", "_abstention", "_classes")
 _SINCE_1_1 = {"_classes"}  # trackers saved before have none
 
 
-def save(tracker, folder):
+def save(tracker: InstanceID, folder: str | os.PathLike) -> None:
     """Write a tracker into a folder, in place of the one that was there.
 
     Parameters
     ----------
     tracker : tracking.InstanceID
     folder : path-like
-        Made if it is not there.
+        Made if it is not there. A save that fails leaves it as it was.
     """
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
     old = {int(path.stem[8:]): path for path in folder.glob("gallery-[0-9]*.bin")}
     gallery = folder / f"gallery-{max(old, default=0) + 1}.bin"
-    tracker.gallery.save(gallery)
     state = {
         "gallery": gallery.name,
         "settings": {name: getattr(tracker, name) for name in _SETTINGS},
@@ -53,13 +59,31 @@ def save(tracker, folder):
         "frame_shape": tracker._frame_shape,
         "parts": {part: getattr(tracker, part).state() for part in _PARTS},
     }
+    state = json.loads(json.dumps(state, default=_plain))  # fails before anything is written
     head = {"format": FORMAT, "version": VERSION, "sha256": _sha256(state)}
-    write_atomically(folder / "tracker.json", json.dumps({**head, "state": state}))
+    made = not folder.exists()
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        tracker.gallery.save(gallery)
+        write_atomically(folder / "tracker.json", json.dumps({**head, "state": state}))
+    except BaseException:
+        with contextlib.suppress(OSError):
+            gallery.unlink(missing_ok=True)
+            if made:
+                folder.rmdir()
+        raise
     for path in old.values():
         path.unlink()
 
 
-def load(cls, folder, embedder):
+def _plain(value):
+    """Turn a NumPy number, from whoever set it on the tracker, into Python's."""
+    if isinstance(value, np.generic):
+        return value.item()
+    raise TypeError(f"expected a number or text to save, got {type(value).__name__}")
+
+
+def load(cls: type[InstanceID], folder: str | os.PathLike, embedder: Any) -> InstanceID:
     """Read the tracker in a folder.
 
     Parameters

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from instanceid_utils.embedding.network import WIDTHS
 
 
@@ -53,6 +55,12 @@ class Recipe:
     backbone: str | None = None
     backbone_weights: str | None = None
     seed: int = 0
+
+    def __post_init__(self):
+        """Take NumPy numbers for Python's, so that a recipe can be saved."""
+        for name, value in vars(self).items():
+            if isinstance(value, np.generic):
+                object.__setattr__(self, name, value.item())
 
     @property
     def architecture(self):

@@ -7,10 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from instanceid_utils.tracking import tracker_file
 from instanceid_utils.tracking.tracker import InstanceID
+from tests.moving_shapes import HueEmbedder, Video
 from tests.painted_scenes import BLUE, GREEN, RED, ColourEmbedder, show, snapshot
 
 
@@ -51,6 +53,7 @@ def test_stopped_after_any_step(tmp_path, monkeypatch, after):
 
 SAVER = """
 import sys
+from tests.moving_shapes import HueEmbedder, Video
 from tests.painted_scenes import BLUE, RED, ColourEmbedder, show
 from instanceid_utils.tracking.tracker import InstanceID
 tracker = InstanceID(ColourEmbedder())
@@ -124,3 +127,79 @@ def test_the_version_is_checked(tmp_path, monkeypatch):
     monkeypatch.undo()
     with pytest.raises(ValueError, match="version 1, got instanceid tracker 99"):
         InstanceID.load(tmp_path, ColourEmbedder())
+
+
+SETTINGS = {
+    "threshold": np.float32(0.5),
+    "place_cue": np.bool_(True),
+    "place_weight": np.array(1.0),
+    "assignment": np.str_("plain"),
+    "clear_margin": np.float64(0.05),
+    "abstain": np.int64(2),
+    "abstain_band": np.float16(0.125),
+    "n_neighbours": np.uint8(3),
+    "across_classes": np.bool_(False),
+}
+
+
+def tracked(tracker):
+    video = Video(3)
+    for t in range(3):
+        tracker.update(video[t], video.label_map(t))
+    return tracker
+
+
+def test_numpy_scalars_are_settings_that_can_be_saved(tmp_path):
+    tracked(InstanceID(HueEmbedder(), **SETTINGS)).save(tmp_path / "t")
+    state = json.loads((tmp_path / "t/tracker.json").read_text())["state"]
+    plain = {name: SETTINGS[name].item() for name in SETTINGS if "abstain" not in name}
+    assert state["settings"] == plain and state["abstain"] == [2, 0.125]
+    assert tracked(InstanceID.load(tmp_path / "t", HueEmbedder())).threshold == 0.5
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        {"threshold": np.float32(np.nan)},
+        {"threshold": np.array([0.5])},
+        {"threshold": "0.5"},
+        {"abstain": 1.5},
+        {"place_cue": "no"},
+        {"assignment": np.array(["plain"])},
+        {"clear_margin": True},
+    ],
+)
+def test_wrong_settings_are_refused_on_entry(setting):
+    with pytest.raises(ValueError, match=next(iter(setting))):
+        InstanceID(HueEmbedder(), **setting)
+
+
+def test_a_setting_that_was_replaced_by_a_numpy_scalar_is_saved(tmp_path):
+    tracker = tracked(InstanceID(HueEmbedder()))
+    tracker.threshold = np.float32(0.25)
+    tracker.save(tmp_path / "t")
+    assert InstanceID.load(tmp_path / "t", HueEmbedder()).threshold == 0.25
+
+
+@pytest.mark.parametrize("broken", ["state", "gallery", "json"])
+@pytest.mark.parametrize("earlier", [False, True])
+def test_a_save_that_fails_leaves_what_was_there(tmp_path, monkeypatch, broken, earlier):
+    folder = tmp_path / "t"
+    tracker = tracked(InstanceID(HueEmbedder()))
+    if earlier:
+        tracker.save(folder)
+    before = {path.name: path.read_bytes() for path in folder.glob("*")}
+    if broken == "state":
+        tracker.n_neighbours = object()
+    elif broken == "gallery":
+        monkeypatch.setattr(tracker.gallery, "save", lambda path: path.write_bytes(b"x") / 0)
+    else:
+
+        def full(path, content):
+            raise OSError(28, "No space left on device", str(path))
+
+        monkeypatch.setattr(tracker_file, "write_atomically", full)
+    with pytest.raises((TypeError, OSError, ArithmeticError)):
+        tracker.save(folder)
+    assert {path.name: path.read_bytes() for path in folder.glob("*")} == before
+    assert folder.exists() == earlier
