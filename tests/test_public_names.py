@@ -131,3 +131,11 @@ def test_no_room_asks_the_face_of_the_package():
         if alias.name in instanceid_utils.__all__
     }
     assert asked == set()
+
+
+def test_type_checkers_see_the_face():
+    tree = ast.parse((PACKAGE / "__init__.py").read_text(encoding="utf-8"))
+    (block,) = [node for node in tree.body if isinstance(node, ast.If)]
+    seen = {alias.name: node.module for node in block.body for alias in node.names}
+    there = {name: getattr(instanceid_utils, name).__module__ for name in instanceid_utils.__all__}
+    assert seen == there
