@@ -87,6 +87,8 @@ class MaskFeed:
         stems = None if self._files is None else [path.stem for path in self._files]
         self.n_images = None if stems is None else len(stems)
         n_frames = len(stems) if stems else self.info.n_frames if self.info.counted else None
+        if first_number is None and stems is None:
+            first_number = getattr(self.reader, "first_number", None)
         self.matching = Matching(masks, stems, n_frames, first_number, in_order=one_file)
         self._told = None
         if n_frames:

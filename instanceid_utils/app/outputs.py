@@ -61,6 +61,8 @@ class TrackedFrame:
     scores : ndarray of shape (N,), float32, or None
     classes : tuple of length N, or None
     shot_cut : bool
+    overlapping : bool
+        Segments may share pixels, as those of boxes do. In masks and MOTS each pixel is one's.
     """
 
     index: int
@@ -73,6 +75,7 @@ class TrackedFrame:
     scores: np.ndarray | None = None
     classes: tuple | None = None
     shot_cut: bool = False
+    overlapping: bool = False
 
 
 class TrackOutputs:

@@ -127,6 +127,7 @@ class TrackLoop:
                 masks.scores,
                 masks.classes,
                 cut,
+                masks.masks is None,
             )
         )
 

@@ -97,13 +97,20 @@ class MaskReader(Mapping):
         ``decode(number, entry) -> FrameMasks``.
     names : dict of str to int, optional
         Frame numbers by the frames' own names.
+    first_number : int, optional
+        Number of the first frame of a video, where the format says it.
     """
 
     def __init__(
-        self, path: str | os.PathLike, entries: dict, decode: Callable, names: dict | None = None
+        self,
+        path: str | os.PathLike,
+        entries: dict,
+        decode: Callable,
+        names: dict | None = None,
+        first_number: int | None = None,
     ):
         self.path = Path(path)
-        self.names = dict(names or {})
+        self.names, self.first_number = dict(names or {}), first_number
         self._entries = dict(sorted(entries.items()))
         self._decode = decode
 

@@ -45,7 +45,7 @@ def read(path, *, frame_shape=None):
             boxes=boxes,
         )
 
-    return MaskReader(path, entries, decode)
+    return MaskReader(path, entries, decode, first_number=0 if 0 in entries else 1)
 
 
 def _numbers(line, where):

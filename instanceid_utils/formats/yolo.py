@@ -38,7 +38,7 @@ def read(path, *, frame_shape=None):
             return _polygons(rows, file, number, frame_shape)
         return _boxes(rows, file, number, frame_shape)
 
-    return MaskReader(path, files, decode, names)
+    return MaskReader(path, files, decode, names, first_number=0 if 0 in files else 1)
 
 
 def _numbers(line, where):

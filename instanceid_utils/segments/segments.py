@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -225,6 +225,28 @@ def _ellipse(width, height):
         return np.ones((height, width), bool)
     x, y = ((2 * np.arange(n) + 1) / n - 1 for n in (width, height))
     return x**2 + (y**2)[:, None] <= BOX_FILL**2
+
+
+def apart(segments: Segments) -> Segments:
+    """Give each pixel to one segment, the smallest that holds it: for files that ask for that.
+
+    Examples
+    --------
+    >>> found = find_segments(np.array([[[1, 1, 1]], [[0, 1, 0]]], bool))
+    >>> apart(found).patches[0].tolist(), apart(found).areas.tolist()
+    ([[True, False, True]], [2, 1])
+    """
+    owner = np.full(segments.frame_shape, -1, np.int32)
+    order = np.argsort(-segments.areas, kind="stable")
+    for i in order:
+        left, top, right, bottom = segments.boxes_tlbr[i]
+        owner[top:bottom, left:right][segments.patches[i]] = i
+    patches = tuple(
+        owner[top:bottom, left:right] == i
+        for i, (left, top, right, bottom) in enumerate(segments.boxes_tlbr)
+    )
+    areas = np.array([np.count_nonzero(patch) for patch in patches], np.int64)
+    return replace(segments, areas=areas, patches=patches)
 
 
 def check_frame(frame: np.ndarray, frame_shape: tuple[int, int] | None = None) -> None:

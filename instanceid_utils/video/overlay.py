@@ -91,7 +91,8 @@ def draw_ids(
             if ids[i] > 0:
                 name = (names or {}).get(int(ids[i]), str(ids[i]))
                 left, top = segments.boxes_tlbr[i, :2].tolist()
-                head = left + int(np.flatnonzero(segments.patches[i][0]).mean())
+                rows, columns = np.nonzero(segments.patches[i])  # the highest ones first
+                head = left + int(columns[rows == rows[0]].mean())
                 _write(out, name, head, top, id_colour(ids[i]))
     return out
 
