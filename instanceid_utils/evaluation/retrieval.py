@@ -196,6 +196,7 @@ def nearest_neighbours(
         L2; inf there.
     """
     embeddings, queries = np.asarray(embeddings), np.asarray(queries)
+    queries = queries.astype(np.int64) if not queries.size else queries  # nothing is asked
     distances = pairwise_distances(embeddings[queries], embeddings)
     distances[~valid_pairs(identities, sequences, frames, min_gap, queries)] = np.inf
     order = np.argsort(distances, axis=1, kind="stable")[:, :k]
