@@ -119,18 +119,20 @@ def test_mots_frames_count_as_those_that_came_in(tmp_path, clip, options, first)
 
 
 def test_an_id_that_a_file_cannot_hold_is_said(tmp_path, clip, caplog):
-    from instanceid_utils import Embedder
-
-    for last, message in ((9999, "mots.txt: ID 10000 is left out"), (65535, "IDs above 65535")):
-        embedder = Embedder.pretrained()
-        gallery = Gallery(embedder.dim, weights_sha256=embedder.weights_sha256)
-        vector = np.zeros((1, embedder.dim), np.float32)
-        vector[0, 0] = 1
-        gallery.add([last], vector)
-        gallery.save(tmp_path / "g")
-        words = ["track", clip[0], "--masks", clip[1], "--gallery", tmp_path / "g", "--quiet"]
-        assert run(*words, "--out", tmp_path / "out") == 0
-        assert caplog.text.count(message) == 1
+    known = tmp_path / "known.gallery"
+    words = ["track", clip[0], "--masks", clip[1], "--gallery", known, "--quiet", "--out"]
+    assert run(*words, tmp_path / "first") == 0 and not caplog.text
+    first = Gallery.load(known)
+    gallery = Gallery(first.dim, weights_sha256=first.weights_sha256)
+    gallery.add([10000, 70000, 5], np.concatenate([first.exemplars(i)[1][:1] for i in (1, 2, 3)]))
+    gallery.save(known)
+    assert run(*words, tmp_path / "out") == 0
+    lines = (tmp_path / "out/mots.txt").read_text().splitlines()
+    assert {line.split()[1] for line in lines} == {"70000", "5"}
+    ids = [np.unique(frame.masks) for frame in read_masks(tmp_path / "out/masks").values()]
+    assert set(np.concatenate(ids).tolist()) == {0, 5, 10000}
+    assert caplog.text.count("mots.txt: ID 10000 is left out") == 1
+    assert caplog.text.count("masks: IDs above 65535 are left out") == 1
 
 
 def test_sixteen_bit_labels_beyond_mots_are_label_maps(tmp_path):

@@ -139,3 +139,10 @@ def test_type_checkers_see_the_face():
     seen = {alias.name: node.module for node in block.body for alias in node.names}
     there = {name: getattr(instanceid_utils, name).__module__ for name in instanceid_utils.__all__}
     assert seen == there
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_no_public_name_is_that_of_a_module(room):
+    # Once the module is imported, it would be found in the place of the name.
+    modules = {path.stem for path in (PACKAGE / room).iterdir()}
+    assert not modules & set(importlib.import_module(f"instanceid_utils.{room}").__all__)

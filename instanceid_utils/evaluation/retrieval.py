@@ -196,6 +196,8 @@ def nearest_neighbours(
         L2; inf there.
     """
     embeddings, queries = np.asarray(embeddings), np.asarray(queries)
+    if not queries.size:
+        return np.zeros((0, k), np.int64), np.zeros((0, k), np.float32)
     distances = pairwise_distances(embeddings[queries], embeddings)
     distances[~valid_pairs(identities, sequences, frames, min_gap, queries)] = np.inf
     order = np.argsort(distances, axis=1, kind="stable")[:, :k]

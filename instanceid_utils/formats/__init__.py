@@ -183,9 +183,10 @@ def _text_format(path):
 
 
 def _png_format(files):
-    """16-bit grey with values from 1000 to 10,999 is MOTS; anything else is a label map."""
+    """16-bit grey with all values from 1000 to 10,999 is MOTS; anything else is a label map."""
     from instanceid_utils.data.image_files import read_label_map
 
+    is_mots = False
     for file in files[:20]:
         try:
             label_map = read_label_map(file)
@@ -194,8 +195,9 @@ def _png_format(files):
         if label_map.any():
             low, high = label_map[label_map > 0].min(), label_map.max()
             is_mots = label_map.dtype.itemsize == 2 and 1000 <= low <= high < MOTS_END
-            return "mots-png" if is_mots else "palette"
-    return "palette"
+            if not is_mots:
+                break
+    return "mots-png" if is_mots else "palette"
 
 
 def _json_format(content, path):

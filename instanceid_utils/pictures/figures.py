@@ -51,7 +51,9 @@ def show_crops(
     -------
     matplotlib.figure.Figure
     """
-    n_columns = max(len(row) for row in rows)
+    rows, titles = (rows, titles) if len(rows) else ([[]], None)  # an empty picture
+    row_titles = row_titles or None
+    n_columns = max(1, *(len(row) for row in rows))
     space = 0.25 if titles else 0.05
     figure, axes = plt.subplots(
         len(rows),

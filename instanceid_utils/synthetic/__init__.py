@@ -11,7 +11,7 @@ __getattr__, __dir__, __all__ = lazy_names(
     {
         "dataset": ("Plot", "draw_sequence", "generate"),
         "clips": ("write_clip", "write_clips"),
-        "population": ("population",),
+        "populations": ("population",),
         "tracklets": ("draw_tracklet", "draw_tracklets"),
     },
 )

@@ -19,7 +19,7 @@ from instanceid_utils.atomic_files import write_atomically
 from instanceid_utils.data.davis import DavisDataset
 from instanceid_utils.data.segment_sets import SegmentSet, collect
 from instanceid_utils.evaluation.retrieval import evaluate_retrieval
-from instanceid_utils.synthetic.population import population
+from instanceid_utils.synthetic.populations import population
 from instanceid_utils.training.loop import embed_with, train
 from instanceid_utils.training.pretrain import VALIDATION_SEED
 from instanceid_utils.training.recipe import Recipe

@@ -19,7 +19,7 @@ from instanceid_utils.embedding.weights import calibration_path, save_weights
 from instanceid_utils.evaluation.calibration import calibrate
 from instanceid_utils.evaluation.retrieval import evaluate_beside_baselines, format_table
 from instanceid_utils.segments.crops import MARGIN
-from instanceid_utils.synthetic.population import population
+from instanceid_utils.synthetic.populations import population
 from instanceid_utils.training.loop import embed_with, train
 from instanceid_utils.training.recipe import PROFILES
 

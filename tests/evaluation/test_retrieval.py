@@ -338,3 +338,10 @@ def test_names_of_any_kind_come_back_as_plain_values():
     named = np.array([f"goat_{i}" for i in identities], dtype=object)  # as pandas gives them
     rows = evaluate_retrieval(vectors, named, sequences, frames, n_bootstrap=0).per_identity
     assert {row["identity"] for row in rows} <= set(named)
+
+
+def test_no_queries_have_no_neighbours():
+    vectors = np.eye(4, dtype=np.float32)
+    where = np.arange(4), np.zeros(4, int), np.arange(4)
+    neighbours, distances = nearest_neighbours(vectors, *where, np.array([]), k=3)
+    assert neighbours.shape == distances.shape == (0, 3) and neighbours.dtype == np.int64

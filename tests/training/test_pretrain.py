@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from instanceid_utils import Embedder
-from instanceid_utils.synthetic.population import population
+from instanceid_utils.synthetic.populations import population
 from instanceid_utils.training import ablation, pretrain
 from instanceid_utils.training.recipe import Recipe
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from instanceid_utils.synthetic import population as module
-from instanceid_utils.synthetic.population import population
+from instanceid_utils.synthetic import populations as module
+from instanceid_utils.synthetic.populations import population
 
 
 @pytest.fixture(scope="module")
