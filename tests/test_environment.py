@@ -52,14 +52,32 @@ def _pins(requirements, python, system, machine):
 
 @pytest.fixture(scope="module")
 def declared():
-    """Return all requirements of pyproject.toml, those of its extras too."""
+    """Return the requirements of all extras of pyproject.toml: everything the course needs."""
     try:
         import tomllib
     except ImportError:
         import tomli as tomllib
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    groups = [project["dependencies"], *project["optional-dependencies"].values()]
-    return [Requirement(line) for group in groups for line in group]
+    groups = project["optional-dependencies"].values()
+    found = [Requirement(line) for group in groups for line in group]
+    return [requirement for requirement in found if requirement.name != project["name"]]
+
+
+@pytest.fixture(scope="module")
+def core():
+    """Return the requirements of tracking alone, which are ranges."""
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    lines = re.search(r"^dependencies = \[\n(.*?)^\]", text, re.M | re.S).group(1)
+    return [Requirement(line) for line in re.findall(r'^ +"(.+?)"', lines, re.M)]
+
+
+@pytest.mark.parametrize("machine", MACHINES, ids="-".join)
+def test_the_core_takes_ranges_and_the_course_lies_in_them(machine, core, declared):
+    pins = _pins(declared, *machine)
+    for requirement in core:
+        (bound,) = requirement.specifier
+        assert bound.operator == ">=", f"{requirement}: expected a lower bound, and no other"
+        assert requirement.specifier.contains(pins[canonicalize_name(requirement.name)])
 
 
 @pytest.fixture(scope="module")

@@ -11,6 +11,7 @@ __getattr__, __dir__, __all__ = lazy_names(
     __name__,
     {
         "embedder": ("Embedder",),
+        "runtimes": ("OnnxNetwork",),
         "network": ("build_network",),
         "tensorflow": ("tf", "tfa"),
         "weights": ("calibration_path", "load_weights", "save_weights"),

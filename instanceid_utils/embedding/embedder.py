@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +12,9 @@ import numpy as np
 
 from instanceid_utils.embedding import weights
 from instanceid_utils.embedding.calibration_record import Calibration
-from instanceid_utils.embedding.tensorflow import tf
+from instanceid_utils.embedding.runtimes import BACKENDS, BATCH_SIZES, KerasNetwork, OnnxNetwork
 from instanceid_utils.segments.crops import MARGIN, cut_crops
 from instanceid_utils.segments.segments import check_frame, find_segments
-
-BATCH_SIZES = (1, 2, 4, 8, 16, 32, 64)
 
 
 class Embedder:
@@ -22,7 +22,7 @@ class Embedder:
 
     Parameters
     ----------
-    network : tf.keras.Model
+    network : tf.keras.Model or OnnxNetwork
         From crops (B, S, S, 4) to unit vectors (B, D), see ``embedding.build_network``.
     threshold : float, optional
         L2 distance (not squared) below which two embeddings are taken for one instance.
@@ -38,6 +38,10 @@ class Embedder:
         As given.
     card : dict
         What is known of the weights; empty if they come from no file.
+
+    Notes
+    -----
+    Can be pickled and copied, and used in a forked process.
 
     Examples
     --------
@@ -56,45 +60,82 @@ class Embedder:
         threshold: float | None = None,
         weights_sha256: str | None = None,
         margin: float = MARGIN,
-        card: dict[str, Any] | None = None,
+        card: dict | None = None,
     ):
-        self.network = network
+        self._run = network if isinstance(network, OnnxNetwork) else KerasNetwork(network)
+        self._card_path: Path | None = None
         self.threshold = threshold
         self.weights_sha256 = weights_sha256
         self.margin = margin
         self.card = dict(card or {})
-        self.crop_size, self.dim = network.input_shape[1], network.output_shape[1]
-        self._forward = tf.function(
-            lambda crops: network(tf.cast(crops, tf.float32), training=False),
-            input_signature=[tf.TensorSpec((None, *network.input_shape[1:]), tf.uint8)],
-        )
+        self.crop_size, self.dim = self._run.crop_size, self._run.dim
 
     @classmethod
-    def pretrained(cls, card: str | os.PathLike | None = None) -> Embedder:
+    def pretrained(
+        cls,
+        card: str | os.PathLike | None = None,
+        *,
+        backend: str | None = None,
+        providers: Sequence[str] | None = None,
+        threads: int | None = None,
+    ) -> Embedder:
         """Load weights, by default the shipped ones, with their calibrated threshold.
 
         Parameters
         ----------
         card : path, optional
             Card of other weights, as ``embedding.save_weights`` wrote it.
+        backend : {"onnx", "keras"}, optional
+            ONNX Runtime by default, where the weights have an ONNX file beside them. Keras needs
+            TensorFlow, ``pip install "instanceid-utils[train]"``.
+        providers, threads
+            Of ONNX Runtime, see `embedding.OnnxNetwork`.
 
         Raises
         ------
         FileNotFoundError, ValueError
             If there are none, or their hash is not that of the card or of the calibration.
+        ImportError
+            If what the backend needs is not installed.
         """
         card_path = Path(card) if card is not None else weights.shipped()
-        network, facts = weights.load_weights(card_path)
+        facts = weights.read_card(card_path)
+        if backend is None:
+            backend = "onnx" if weights.onnx_path(card_path).exists() else "keras"
+        if backend not in BACKENDS:
+            raise ValueError(f"backend: expected one of {BACKENDS}, got {backend!r}")
+        network: Any
+        if backend == "onnx":
+            model = weights.load_onnx(card_path, facts)
+            network = OnnxNetwork(model, providers=providers, threads=threads)
+        else:
+            network = _load_keras(card_path)
         calibrated, threshold = weights.calibration_path(card_path), None
         if calibrated.exists():
             threshold = Calibration.from_json(calibrated).require_weights(facts["sha256"])
-        return cls(
+        embedder = cls(
             network,
             threshold=threshold,
             weights_sha256=facts["sha256"],
             margin=facts.get("margin", MARGIN),
             card=facts,
         )
+        embedder._card_path = card_path
+        return embedder
+
+    @property
+    def backend(self) -> str:
+        """What computes the embeddings: "onnx" or "keras"."""
+        return "onnx" if isinstance(self._run, OnnxNetwork) else "keras"
+
+    @property
+    def network(self) -> Any:
+        """The network in Keras, to train further from; it is loaded when it is asked for."""
+        if isinstance(self._run, KerasNetwork):
+            return self._run.model
+        if self._card_path is None:
+            raise ValueError("network: this embedder was made of an ONNX model alone")
+        return _load_keras(self._card_path)
 
     def embed(self, frame: np.ndarray, masks: np.ndarray) -> np.ndarray:
         """Embed every segment of a frame.
@@ -142,13 +183,14 @@ class Embedder:
         out = np.empty((len(crops), self.dim), np.float32)
         for start in range(0, len(crops), BATCH_SIZES[-1]):
             part = crops[start : start + BATCH_SIZES[-1]]
-            out[start : start + len(part)] = self._forward(_pad(part)).numpy()[: len(part)]
+            out[start : start + len(part)] = self._run(part)
         return out
 
 
-def _pad(crops):
-    """Fill a batch up to one of ``BATCH_SIZES``: few shapes, so kernels are chosen but once."""
-    size = next(size for size in BATCH_SIZES if size >= len(crops))
-    if size == len(crops):
-        return crops
-    return np.concatenate([crops, np.zeros((size - len(crops), *crops.shape[1:]), np.uint8)])
+def _load_keras(card_path):
+    if find_spec("tensorflow") is None:
+        raise ImportError(
+            f"{card_path}: these weights need TensorFlow (they have no ONNX file, or Keras was "
+            'asked for): pip install "instanceid-utils[train]"'
+        )
+    return weights.load_weights(card_path)[0]

@@ -1,7 +1,8 @@
 """Weights on disk: one plain array file, and a card that says where it comes from.
 
 ``NAME.npz`` holds the network's arrays (no pickle); ``NAME.json`` is the card: architecture,
-SHA-256 of the arrays, calibrated threshold, and how anybody can make them again.
+SHA-256 of the arrays, calibrated threshold, and how anybody can make them again. ``NAME.onnx``
+beside them is the same network for ONNX Runtime, bound to the card by its own SHA-256.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from instanceid_utils.atomic_files import replacing, write_atomically
-from instanceid_utils.embedding.network import build_network
+from instanceid_utils.embedding.onnx_graph import build_graph, can_export
 
 _PACKAGE = Path(__file__).parents[1]
 _SHIPPED = (_PACKAGE / "_weights", _PACKAGE.parent / "data" / "weights")
@@ -39,6 +40,11 @@ def calibration_path(card_path: str | os.PathLike) -> Path:
     return Path(card_path).with_suffix(".calibration.json")
 
 
+def onnx_path(card_path: str | os.PathLike) -> Path:
+    """Path of the ONNX file that belongs to a card, beside it."""
+    return Path(card_path).with_suffix(".onnx")
+
+
 def file_sha256(path: str | os.PathLike) -> str:
     """SHA-256 of a file, as hexadecimal digits."""
     digest = hashlib.sha256()
@@ -55,7 +61,8 @@ def save_weights(network: Any, card_path: str | os.PathLike, architecture: dict,
     ----------
     network : tf.keras.Model
     card_path : path
-        ``….json``; the arrays go beside it, to ``….npz``.
+        ``….json``; the arrays go beside it, to ``….npz``, and the network for ONNX Runtime to
+        ``….onnx``, unless it has a backbone of Keras.
     architecture : dict
         Arguments of ``embedding.build_network`` that make this network.
     **facts
@@ -79,6 +86,12 @@ def save_weights(network: Any, card_path: str | os.PathLike, architecture: dict,
                 np.lib.format.write_array(member, array, allow_pickle=False)
     digest = file_sha256(path)
     card = {"sha256": digest, "architecture": architecture, **facts}
+    if can_export(architecture):
+        model = build_graph(architecture, network.get_weights(), {"sha256": digest})
+        write_atomically(onnx_path(card_path), model.SerializeToString(deterministic=True))
+        card["onnx_sha256"] = file_sha256(onnx_path(card_path))
+    else:
+        onnx_path(card_path).unlink(missing_ok=True)  # of other weights of this name
     write_atomically(card_path, json.dumps(card, indent=2) + "\n")
     return digest
 
@@ -96,6 +109,33 @@ def read_card(card_path: str | os.PathLike) -> dict[str, Any]:
     if not isinstance(card, dict) or not {"sha256", "architecture"} <= set(card):
         raise ValueError(f"{card_path}: expected a card with 'sha256' and 'architecture'")
     return card
+
+
+def load_onnx(card_path: str | os.PathLike, card: dict[str, Any]) -> bytes:
+    """Read the ONNX file of a card.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is none: weights saved before 1.1 have none.
+    ValueError
+        If it is not the one the card was made for.
+    """
+    path = onnx_path(card_path)
+    if not path.exists():
+        raise FileNotFoundError(
+            f"{path}: there is none, these weights were saved without; backend='keras' runs them, "
+            "and `instanceid export` writes one"
+        )
+    if path.stat().st_size > MAX_BYTES:
+        raise ValueError(f"{path}: expected a model of a few MB, got {path.stat().st_size} bytes")
+    digest = file_sha256(path)
+    if digest != card.get("onnx_sha256"):
+        raise ValueError(
+            f"{path}: SHA-256 is {digest}, its card {Path(card_path).name} says "
+            f"{card.get('onnx_sha256')}: the file is damaged or belongs to another card"
+        )
+    return path.read_bytes()
 
 
 def load_weights(card_path: str | os.PathLike) -> tuple:
@@ -128,6 +168,8 @@ def load_weights(card_path: str | os.PathLike) -> tuple:
             f"{path}: SHA-256 is {digest}, its card {card_path.name} says {card['sha256']}: "
             "the file is damaged or belongs to another card"
         )
+    from instanceid_utils.embedding.network import build_network
+
     network = build_network(**card["architecture"])
     with np.load(path, allow_pickle=False) as arrays:
         values = [arrays[name] for name in sorted(arrays.files) if name[:1] == "w"]

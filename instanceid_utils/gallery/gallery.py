@@ -295,6 +295,17 @@ class Gallery:
         gallery._core = core
         return gallery
 
+    def __getstate__(self):
+        with self._lock:
+            notes, arrays = dump(self._core)
+            arrays = {k: np.concatenate(a) if isinstance(a, list) else a for k, a in arrays.items()}
+        named = {k: v for k, v in vars(self).items() if k not in ("_core", "_lock")}
+        return {"notes": notes, "arrays": arrays, "named": named}
+
+    def __setstate__(self, state):
+        self._core, self._lock = restore(state["notes"], state["arrays"]), threading.RLock()
+        vars(self).update(state["named"])
+
     def _change(self, n_updates, change, *args):
         """Make a change, or be as before."""
         core = self._core

@@ -1,0 +1,299 @@
+"""The embedding network as an ONNX graph, spelled out from its arrays.
+
+No TensorFlow is needed, only the package ``onnx``. Batch normalisation is folded into the layers
+before or after it, and the fixed colour histogram is made of plain operators, so that any runtime
+can compute the whole way from the bytes of a crop to the embedding.
+"""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+
+OPSET, IR_VERSION = 13, 8  # as old as the graph allows: more runtimes read it
+INPUT, OUTPUT = "crops", "embeddings"
+_EPSILON = 1e-3  # of Keras' batch normalisation
+
+
+def can_export(architecture):
+    """Tell whether `build_graph` knows a network: any but those with a Keras backbone."""
+    return not architecture.get("backbone")
+
+
+def build_graph(architecture, arrays, notes=None):
+    """Spell a network out.
+
+    Parameters
+    ----------
+    architecture : dict
+        Arguments of ``embedding.build_network``.
+    arrays : list of ndarray
+        What ``get_weights`` of the network gives, in its order.
+    notes : dict of str to str, optional
+        Metadata of the model.
+
+    Returns
+    -------
+    onnx.ModelProto
+        From ``crops`` (B, S, S, 4), uint8, RGBA, to ``embeddings`` (B, D), float32 of unit length.
+
+    Raises
+    ------
+    ImportError
+        Without the package ``onnx``.
+    ValueError
+        If the network has a backbone of Keras, or the arrays do not fit the architecture.
+    """
+    onnx = _onnx()
+    if not can_export(architecture):
+        raise ValueError(
+            f"network: there is no ONNX graph for one with the backbone "
+            f"{architecture['backbone']}, only for our own; it runs with backend='keras'"
+        )
+    try:
+        graph = _Graph(onnx, architecture["crop_size"], list(arrays))
+        _spell(graph, **architecture)
+    except (IndexError, AttributeError, TypeError, ValueError) as error:
+        raise ValueError(f"network: its arrays do not fit its architecture ({error})") from error
+    if graph.arrays:
+        raise ValueError(f"network: {len(graph.arrays)} arrays too many for its architecture")
+    model = graph.model({str(key): _text(value) for key, value in (notes or {}).items()})
+    onnx.checker.check_model(model, full_check=True)
+    return model
+
+
+def _onnx():
+    try:
+        import onnx
+    except ImportError as error:
+        raise ImportError(
+            "writing ONNX needs the package onnx: pip install 'instanceid-utils[train]'"
+        ) from error
+    return onnx
+
+
+def _text(value):
+    return value if isinstance(value, str) else json.dumps(value, sort_keys=True)
+
+
+class _Graph:
+    """Nodes and constants of a graph, and the arrays that are not yet used."""
+
+    def __init__(self, onnx, crop_size, arrays):
+        self.onnx, self.crop_size, self.arrays = onnx, crop_size, arrays
+        self.nodes, self.constants = [], {}
+
+    def take(self, *shape):
+        """Take the next array; None in ``shape`` fits any number."""
+        array = np.asarray(self.arrays.pop(0), np.float32)
+        if len(array.shape) != len(shape) or any(
+            n not in (None, m) for n, m in zip(shape, array.shape)
+        ):
+            raise ValueError(f"expected shape {shape}, got {array.shape}")
+        return array
+
+    def constant(self, values, dtype=np.float32):
+        """Return the name of a constant; equal ones share one."""
+        array = np.asarray(values, dtype)
+        key = (array.dtype.str, array.shape, array.tobytes())
+        if key not in self.constants:
+            name = f"c{len(self.constants)}"
+            self.constants[key] = self.onnx.numpy_helper.from_array(array, name)
+        return self.constants[key].name
+
+    def __getattr__(self, operator):
+        """Give a function that adds a node: ``graph.Add(a, b)`` returns its output's name."""
+
+        def add(*inputs, out=None, **attributes):
+            inputs = [i if isinstance(i, str) else self.constant(i) for i in inputs]
+            out = out or f"{operator.lower()}{len(self.nodes)}"
+            self.nodes.append(self.onnx.helper.make_node(operator, inputs, [out], **attributes))
+            return out
+
+        if not operator[:1].isupper():
+            raise AttributeError(operator)
+        return add
+
+    def shape(self, *dims):
+        """Name a constant of int64, as shapes and axes are."""
+        return self.constant(dims, np.int64)
+
+    def model(self, notes):
+        """Put all of it together."""
+        helper, types = self.onnx.helper, self.onnx.TensorProto
+        dim = self.dim
+        side = self.crop_size
+        graph = helper.make_graph(
+            self.nodes,
+            "instanceid",
+            [helper.make_tensor_value_info(INPUT, types.UINT8, ["batch", side, side, 4])],
+            [helper.make_tensor_value_info(OUTPUT, types.FLOAT, ["batch", dim])],
+            list(self.constants.values()),
+        )
+        opsets = [helper.make_opsetid("", OPSET)]
+        model = helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION)
+        model.producer_name = "instanceid-utils"
+        helper.set_model_props(model, notes)
+        return model
+
+
+def _spell(
+    g,
+    crop_size=64,
+    dim=128,
+    *,
+    widths=(32, 64, 128),
+    n_bins=64,
+    pooling="masked",
+    backbone=None,
+    backbone_weights=None,
+    colour_weight=0.0,
+):
+    """Add the nodes of ``embedding.build_network``, in the order of its arrays."""
+    planes = g.Cast(g.Transpose(INPUT, perm=[0, 3, 1, 2]), to=1)  # (B, 4, S, S), float32
+    scale = np.array([1 / 127.5] * 3 + [1 / 255], np.float32).reshape(4, 1, 1)
+    shift = np.array([-1, -1, -1, 0], np.float32).reshape(4, 1, 1)
+    scaled = g.Add(g.Mul(planes, scale), shift)  # colours in [-1, 1], mask in [0, 1]
+    x = _features(g, scaled, widths)
+    side = crop_size // 8
+    if pooling == "masked":
+        mask = g.Slice(scaled, g.shape(3), g.shape(4), g.shape(1))
+        weights = g.AveragePool(mask, kernel_shape=[8, 8], strides=[8, 8])
+        weights = g.Reshape(weights, g.shape(0, side * side, 1))
+    else:
+        weights = np.ones((1, side * side, 1), np.float32)
+    pooled = [_masked_pooling(g, x, weights, widths[-1], side * side)]
+    if n_bins:
+        pooled.append(_soft_histogram(g, scaled, n_bins, (crop_size // 4) ** 2))
+    vectors = _dense(g, pooled, [2 * widths[-1]] + [n_bins] * bool(n_bins), dim)
+    g.dim = dim
+    if colour_weight:
+        fixed = g.Mul(_hsv_histogram(g, planes, crop_size), np.float32(colour_weight))
+        vectors = g.Concat(_unit(g, vectors), fixed, axis=1)
+        g.dim += 128
+    _unit(g, vectors, out=OUTPUT)
+
+
+def _features(g, x, widths):
+    """Three stages of a convolution that halves and a residual block; (B, C, S / 8, S / 8)."""
+    channels = 4
+    for width in widths:
+        x = _convolution(g, x, channels, width, stride=2)
+        y = _convolution(g, x, width, width)
+        y = _convolution(g, y, width, width, activate=False)
+        x = g.Relu(g.Add(x, y))
+        channels = width
+    return x
+
+
+def _convolution(g, x, channels, width, stride=1, activate=True):
+    kernel = g.take(3, 3, channels, width)
+    scale, shift = _normalisation(g, width)
+    kernel = np.ascontiguousarray((kernel * scale).transpose(3, 2, 0, 1))
+    first = 1 if stride == 1 else 0  # "same" pads an even side at its end
+    y = g.Conv(
+        x, kernel, shift, kernel_shape=[3, 3], strides=[stride] * 2, pads=[first, first, 1, 1]
+    )
+    return g.Relu(y) if activate else y
+
+
+def _normalisation(g, n):
+    """Take a batch normalisation over n channels: y = scale x + shift."""
+    gamma, beta, mean, variance = (g.take(n).astype(np.float64) for _ in range(4))
+    scale = gamma / np.sqrt(variance + _EPSILON)
+    return scale.astype(np.float32), (beta - scale * mean).astype(np.float32)
+
+
+def _masked_pooling(g, x, weights, n_channels, n_places):
+    """Mean and cubic mean of features under weights (B, places, 1); (B, 2 C)."""
+    weights = g.Add(weights, np.float32(1e-4))
+    weights = g.Div(weights, g.ReduceSum(weights, g.shape(1), keepdims=1))
+    x = g.Reshape(x, g.shape(0, n_channels, n_places))
+    mean = g.MatMul(x, weights)
+    x = g.Max(x, np.float32(1e-3))
+    cubes = g.MatMul(g.Mul(g.Mul(x, x), x), weights)
+    pooled = g.Concat(mean, g.Pow(cubes, np.float32(1 / 3)), axis=1)
+    return g.Reshape(pooled, g.shape(0, 2 * n_channels))
+
+
+def _soft_histogram(g, scaled, n_bins, n_places):
+    """Share of the pixels near each learned colour, square-rooted; (B, bins)."""
+    centres = g.take(n_bins, 3).astype(np.float64)
+    sharpness = np.exp(g.take().astype(np.float64))
+    every_fourth = g.AveragePool(scaled, kernel_shape=[2, 2], strides=[4, 4])
+    pixels = g.Reshape(every_fourth, g.shape(0, 4, n_places))
+    colours = g.Slice(pixels, g.shape(0), g.shape(3), g.shape(1))
+    weights = g.Slice(pixels, g.shape(3), g.shape(4), g.shape(1))
+    weights = g.Mul(weights, weights)
+    weights = g.Mul(weights, weights)  # no pixels mixed with the fill
+    near = g.MatMul(
+        g.Transpose(colours, perm=[0, 2, 1]), (2 * sharpness * centres.T).astype(np.float32)
+    )
+    near = g.Add(near, (-sharpness * (centres**2).sum(1)).astype(np.float32))
+    share = g.Reshape(g.MatMul(weights, g.Softmax(near, axis=2)), g.shape(0, n_bins))
+    total = g.Add(g.ReduceSum(weights, g.shape(2), keepdims=0), np.float32(1e-6))
+    return g.Sqrt(g.Add(g.Div(share, total), np.float32(1e-6)))
+
+
+def _dense(g, parts, lengths, dim):
+    """Normalise each part and join them by the last layer; all of it is one product."""
+    affine = [_normalisation(g, n) for n in lengths]
+    scale, shift = (np.concatenate(both).astype(np.float64) for both in zip(*affine))
+    kernel = g.take(len(scale), dim).astype(np.float64)
+    joined = g.Concat(*parts, axis=1) if len(parts) > 1 else parts[0]
+    product = g.MatMul(joined, (scale[:, None] * kernel).astype(np.float32))
+    return g.Add(product, (shift @ kernel).astype(np.float32))
+
+
+def _unit(g, vectors, out=None):
+    squares = g.ReduceSum(g.Mul(vectors, vectors), g.shape(1), keepdims=1)
+    return g.Div(vectors, g.Sqrt(g.Max(squares, np.float32(1e-12))), out=out)
+
+
+def _hsv_histogram(g, planes, crop_size):
+    """Histogram of ``HsvHistogram``, bit for bit the same bins; (B, 128).
+
+    Of 8 x 4 x 4 bins a pixel belongs to one: it is one row of an (8) and one of a (16) table,
+    and the product of both tables over all pixels counts.
+    """
+    n = (crop_size // 2) ** 2
+    steps = g.shape(2, 2)
+    thin = g.Slice(planes, g.shape(0, 0), g.shape(crop_size, crop_size), g.shape(2, 3), steps)
+    thin = g.Mul(g.Reshape(thin, g.shape(0, 4, n)), np.float32(1 / 255))
+    red, green, blue, inside = (
+        g.Slice(thin, g.shape(k), g.shape(k + 1), g.shape(1)) for k in range(4)
+    )
+    hue, saturation, value = _hsv(g, red, green, blue)
+    hue = _floor(g, hue, 8)
+    other = g.Add(g.Mul(_floor(g, saturation, 4), np.float32(4)), _floor(g, value, 4))
+    inside = g.Cast(g.Greater(inside, np.float32(0.5)), to=1)
+    rows = g.Mul(_one_hot(g, hue, 8), inside)
+    counts = g.MatMul(rows, g.Transpose(_one_hot(g, other, 16), perm=[0, 2, 1]))
+    counts = g.Reshape(counts, g.shape(0, 128))
+    total = g.Add(g.ReduceSum(counts, g.shape(1), keepdims=1), np.float32(1e-6))
+    return g.Sqrt(g.Div(counts, total))
+
+
+def _hsv(g, red, green, blue):
+    """Hue, saturation and value in [0, 1], in the steps of TensorFlow's own ``rgb_to_hsv``."""
+    value = g.Max(red, green, blue)
+    span = g.Sub(value, g.Min(red, green, blue))
+    coloured, lit = g.Greater(span, np.float32(0)), g.Greater(value, np.float32(0))
+    saturation = g.Where(lit, g.Div(span, value), np.float32(0))
+    sixth = g.Mul(g.Reciprocal(span), np.float32(1 / 6))
+    of_red = g.Mul(sixth, g.Sub(green, blue))
+    of_green = g.Add(g.Mul(sixth, g.Sub(blue, red)), np.float32(2 / 6))
+    of_blue = g.Add(g.Mul(sixth, g.Sub(red, green)), np.float32(4 / 6))
+    hue = g.Where(g.Equal(green, value), of_green, of_blue)
+    hue = g.Where(coloured, g.Where(g.Equal(red, value), of_red, hue), np.float32(0))
+    return g.Where(g.Less(hue, np.float32(0)), g.Add(hue, np.float32(1)), hue), saturation, value
+
+
+def _floor(g, share, n):
+    return g.Min(g.Floor(g.Mul(share, np.float32(n))), np.float32(n - 1))
+
+
+def _one_hot(g, numbers, n):
+    """Compare (B, 1, pixels) with 0 ... n - 1; (B, n, pixels), 1 where equal."""
+    return g.Cast(g.Equal(numbers, np.arange(n, dtype=np.float32).reshape(n, 1)), to=1)
