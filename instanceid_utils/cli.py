@@ -258,10 +258,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt as stop:
         print(f"{args.command}: {stop or 'stopped'}", file=sys.stderr)
         return 130
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("instanceid_utils"):
+            raise
+        print(f"{args.command}: error: {_missing(error)}", file=sys.stderr)
+        return 1
     except (ValueError, OSError, ImportError, ArithmeticError) as error:
         print(f"{args.command}: error: {_one_line(error)}", file=sys.stderr)
         return 1
     return 0
+
+
+def _missing(error):
+    if error.name in ("torch", "torchvision"):
+        return str(error)
+    return f'needs {error.name}, which is not installed: pip install "instanceid-utils[train]"'
 
 
 def _one_line(error):

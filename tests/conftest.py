@@ -1,6 +1,7 @@
 """What several test files share."""
 
 import os
+from importlib.util import find_spec
 from pathlib import Path
 
 import cv2
@@ -9,6 +10,18 @@ import pytest
 from hypothesis import settings
 
 from instanceid_utils.data.image_files import write_label_map
+
+# Without the extra "train" the rooms that track are tested, as `make test-core` does.
+_TRAINS = """
+data/test_download.py data/test_extraction.py data/test_manifest.py data/test_segment_sets.py
+embedding/test_network.py embedding/test_weights.py embedding/test_onnx_graph.py
+embedding/test_descriptors.py mnist evaluation training synthetic lab pictures/test_comparison.py
+pictures/test_explanations.py pictures/test_figures.py pictures/test_projector.py
+app/test_video_tracking_formats.py app/test_outputs.py test_cli.py test_commands.py test_course.py
+test_environment.py test_index.py test_notebooks.py test_pipeline.py test_public_names.py
+test_rooms.py test_written_before.py
+""".split()
+collect_ignore = _TRAINS if find_spec("tensorflow") is None else []
 
 settings.register_profile("instanceid", deadline=None)  # shared machines stall now and then
 settings.load_profile("instanceid")

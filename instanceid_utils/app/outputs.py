@@ -34,8 +34,8 @@ from instanceid_utils.data.image_files import write_label_map
 from instanceid_utils.formats import FormatError, mot, mots, youtube_vis
 from instanceid_utils.formats.palette import MAX_ID, id_map
 from instanceid_utils.pictures.contact_sheet import ContactSheet
-from instanceid_utils.pictures.timeline import IdRuns, plot_runs
-from instanceid_utils.segments.segments import Segments
+from instanceid_utils.pictures.timeline import IdRuns, draw_runs
+from instanceid_utils.segments.segments import Segments, apart
 from instanceid_utils.tracking.decision import write_jsonl
 from instanceid_utils.video.overlay import Overlay
 from instanceid_utils.video.writer import VideoWriter
@@ -143,7 +143,9 @@ class TrackOutputs:
             self._runs.restore(notes["runs"])
             self._overlay.restore(notes["overlay"])
             self._sheet.restore(arrays)
-        self._texts = TrackTexts(self.out_dir, self.outputs, first_frame, notes.get("offsets"))
+        self._texts = TrackTexts(
+            self.out_dir, self.outputs, first_frame, notes.get("offsets"), notes.get("categories")
+        )
         self._first_frame, self._told = first_frame, False
 
     def _prepare(self, goes_on):
@@ -192,14 +194,15 @@ class TrackOutputs:
 
     def _write_frame(self, frame, stem):
         segments, ids = frame.segments, frame.ids
+        alone = apart(segments) if frame.overlapping else segments
         if "video" in self.outputs:
             self._video.write(self._overlay.draw(frame.image, segments, ids), frame.time)
         if "masks" in self.outputs:
             self._tell_left_out(ids)
-            write_label_map(self.out_dir / "masks" / f"{stem}.png", id_map(segments, ids))
+            write_label_map(self.out_dir / "masks" / f"{stem}.png", id_map(alone, ids))
         if "contact-sheet" in self.outputs:
             self._sheet.add(frame.index, frame.image, segments, ids)
-        self._texts.write(self.n_frames, frame)
+        self._texts.write(self.n_frames, frame, alone)
 
     def _tell_left_out(self, ids):
         if ids.max(initial=0) > MAX_ID and not self._told:
@@ -228,6 +231,7 @@ class TrackOutputs:
             "video": self._video.cut(),
             "overlay": self._overlay.state(),
             "offsets": self._texts.offsets(),
+            "categories": self._texts.categories,
         }
         return notes, self._sheet.state()
 
@@ -293,6 +297,7 @@ class TrackOutputs:
                 size=self.size,
                 fps=self.fps,
                 first_frame=self._first_frame,
+                categories={n: name for name, n in self._texts.categories.items()} or None,
             )
             files["youtube-vis"] = path
         except FormatError as error:  # it has one size for all frames
@@ -306,12 +311,9 @@ class TrackOutputs:
             files.setdefault("contact-sheet", path)
 
     def _write_timeline(self):
-        import matplotlib.pyplot as plt
-
-        figure = plot_runs(self._runs.sorted(), self._runs.n_frames, cuts=self._cuts)
+        picture = draw_runs(self._runs.sorted(), self._runs.n_frames, cuts=self._cuts)
         path = self.out_dir / "timeline.png"
-        figure.savefig(path, dpi=120)
-        plt.close(figure)
+        cv2.imwrite(str(path), picture[..., ::-1])
         return path
 
 
@@ -330,29 +332,42 @@ class TrackTexts:
         Number of the first frame in the MOTS file.
     offsets : dict of str to int, optional
         What is there up to these bytes stays, from `offsets` of another object.
+    categories : dict of str to int, optional
+        Numbers of class names so far.
     """
 
-    def __init__(self, folder, keys, first_frame=0, offsets=None):
+    def __init__(self, folder, keys, first_frame=0, offsets=None, categories=None):
         self._first_frame, self._told = first_frame, False
+        self.categories = dict(categories or {})
         self.paths = {key: Path(folder) / name for key, name in TEXTS.items() if key in keys}
         self._files = {}
         for key, path in self.paths.items():
             self._files[key] = open(path, "ab")
             self._files[key].truncate((offsets or {}).get(key, 0))
 
-    def write(self, number, frame):
-        """Write the lines of an `app.TrackedFrame`, the ``number``-th from 0."""
+    def write(self, number, frame, alone):
+        """Write the lines of an `app.TrackedFrame`, the ``number``-th from 0.
+
+        ``alone`` are its segments with each pixel in one of them.
+        """
         segments, ids = frame.segments, frame.ids
         if "mot" in self.paths:
             self._write("mot", mot.format_lines(number, segments, ids, frame.scores))
         if "mots" in self.paths:
             self._tell_ignored(ids)
             number += self._first_frame
-            self._write("mots", mots.format_lines(number, segments, ids, frame.classes))
+            classes = [self._number(kind) for kind in frame.classes or ()]
+            self._write("mots", mots.format_lines(number, alone, ids, classes))
         if "decisions" in self.paths:
             lines = io.StringIO()
             write_jsonl(lines, frame.index, frame.decisions)
             self._write("decisions", lines.getvalue())
+
+    def _number(self, kind):
+        """Return a class as a number: names are numbered as they come, from 1 on."""
+        if isinstance(kind, str):
+            return self.categories.setdefault(kind, len(self.categories) + 1)
+        return kind
 
     def _tell_ignored(self, ids):
         if mots.IGNORE in ids and not self._told:

@@ -62,12 +62,13 @@ class Embedder:
         margin: float = MARGIN,
         card: dict | None = None,
     ):
-        self._run = network if isinstance(network, OnnxNetwork) else KerasNetwork(network)
+        self.card = dict(card or {})
+        keras = not isinstance(network, OnnxNetwork)
+        self._run = KerasNetwork(network, self.card.get("architecture")) if keras else network
         self._card_path: Path | None = None
         self.threshold = threshold
         self.weights_sha256 = weights_sha256
         self.margin = margin
-        self.card = dict(card or {})
         self.crop_size, self.dim = self._run.crop_size, self._run.dim
 
     @classmethod

@@ -84,10 +84,12 @@ class KerasNetwork:
     Parameters
     ----------
     model : tf.keras.Model
+    architecture : dict, optional
+        Arguments of ``embedding.build_network`` that made it; without them it cannot be pickled.
     """
 
-    def __init__(self, model: Any):
-        self.model = model
+    def __init__(self, model: Any, architecture: dict | None = None):
+        self.model, self.architecture = model, architecture
         self.crop_size, self.dim = model.input_shape[1], model.output_shape[1]
         self._forward: Any = None
 
@@ -104,8 +106,21 @@ class KerasNetwork:
         self._forward = self._forward or self._compiled()
         return self._forward(_padded(crops)).numpy()[: len(crops)]
 
-    def __getstate__(self):
-        return {**vars(self), "_forward": None}
+    def __reduce__(self):
+        if self.architecture is None:
+            raise TypeError(
+                "an embedder of a bare Keras network cannot be copied: save_weights, and load it "
+                "by Embedder.pretrained"
+            )
+        return _rebuilt, (self.architecture, self.model.get_weights())
+
+
+def _rebuilt(architecture, arrays):
+    from instanceid_utils.embedding.network import build_network
+
+    model = build_network(**architecture)
+    model.set_weights(arrays)
+    return KerasNetwork(model, architecture)
 
 
 def _padded(crops):

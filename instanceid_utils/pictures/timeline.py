@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, cast
 
-import matplotlib.pyplot as plt
+import cv2
 import numpy as np
 
 from instanceid_utils.video.overlay import id_colour
@@ -137,6 +137,8 @@ def plot_runs(
     -------
     matplotlib.figure.Figure
     """
+    import matplotlib.pyplot as plt
+
     order = list(dict.fromkeys(row for row, *_ in runs))
     if ax is None:
         height = 0.6 + 0.28 * max(2, len(order))
@@ -154,6 +156,60 @@ def plot_runs(
     ax.set(xlim=(0, max(1, n_frames)), ylim=(max(1, len(order)) - 0.5, -0.5), xlabel="frame")
     ax.set(ylabel=row_title or "ID", title=title or "")
     return cast("Figure", ax.figure)
+
+
+def draw_runs(
+    runs: list, n_frames: int, *, cuts: Sequence = (), width: int = 960, row_height: int = 22
+) -> np.ndarray:
+    """Draw the runs as a picture, for a file: it needs no plotting library.
+
+    Parameters
+    ----------
+    runs, n_frames, cuts
+        As for `plot_runs`.
+    width, row_height : int
+        Pixels.
+
+    Returns
+    -------
+    ndarray of shape (H, width, 3), uint8
+        RGB: a row for each ID, a bar for each run, a grey line for each cut, frames below.
+    """
+    order = list(dict.fromkeys(row for row, *_ in runs))
+    left, top, n_rows = 70, 12, max(1, len(order))
+    scale = (width - left - 20) / max(1, n_frames)
+    bottom = top + n_rows * row_height
+    picture = np.full((bottom + 34, width, 3), 255, np.uint8)
+    for row, id_, start, stop in runs:
+        y = top + order.index(row) * row_height
+        corners = (round(left + start * scale), y + 3), (round(left + stop * scale), y - 4)
+        corner = corners[1][0], corners[1][1] + row_height
+        cv2.rectangle(picture, corners[0], corner, tuple(map(int, id_colour(id_))), -1)
+    for cut in cuts:
+        x = round(left + cut * scale)
+        cv2.line(picture, (x, top), (x, bottom), (150, 150, 150), 1)
+    for k, row in enumerate(order):
+        _text(picture, str(row), left - 8, top + k * row_height + 15, align=1.0)
+    cv2.line(picture, (left, bottom), (width - 20, bottom), (0, 0, 0), 1)
+    step = _round_step(n_frames / 8)
+    for frame in range(0, n_frames + 1, step):
+        x = round(left + frame * scale)
+        cv2.line(picture, (x, bottom), (x, bottom + 4), (0, 0, 0), 1)
+        _text(picture, str(frame), x, bottom + 18)
+    _text(picture, "ID", left - 8, bottom + 18, align=1.0)
+    return picture
+
+
+def _round_step(least):
+    """Return the next of 1, 2, 5, 10, 20, ... that is not less."""
+    power = 10 ** int(np.floor(np.log10(max(least, 1))))
+    return next(int(k * power) for k in (1, 2, 5, 10) if k * power >= min(least, 10 * power))
+
+
+def _text(picture, text, x, y, align=0.5):
+    font, size = cv2.FONT_HERSHEY_SIMPLEX, 0.42
+    width = cv2.getTextSize(text, font, size, 1)[0][0]
+    cv2.putText(picture, text, (round(x - align * width), y), font, size, (0, 0, 0), 1, cv2.LINE_AA)
 
 
 def show_frames(
@@ -174,6 +230,8 @@ def show_frames(
     -------
     matplotlib.figure.Figure
     """
+    import matplotlib.pyplot as plt
+
     n_rows = -(-len(frames) // n_columns)
     height, side = frames[0].shape[:2]
     room = 0.25 if numbers is not None else 0.0

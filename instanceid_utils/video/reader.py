@@ -210,9 +210,10 @@ def _n_bits(path):
 
 
 def _open_camera(index: int) -> cv2.VideoCapture:
-    level = cv2.setLogLevel(0)  # the error below says it in one line
+    set_level = getattr(cv2, "setLogLevel", None) or cv2.utils.logging.setLogLevel
+    level = set_level(0)  # the error below says it in one line
     capture = cv2.VideoCapture(index)
-    cv2.setLogLevel(level)
+    set_level(level)
     if not capture.isOpened():
         raise VideoError(f"camera {index}: cannot be opened (is it plugged in, or in use?)")
     return capture

@@ -396,11 +396,11 @@ def test_a_frame_that_cannot_be_written_leaves_the_checkpoint_before_it(
     out = tmp_path / "out"
     write, full = TrackTexts.write, []
 
-    def fails(self, number, frame):
+    def fails(self, number, frame, alone):
         if number == 9 and not full:
             full.append(self._write("mot", "1,2,3"))
             raise OSError(28, "No space left on device", str(out / "mots.txt"))
-        write(self, number, frame)
+        write(self, number, frame, alone)
 
     monkeypatch.setattr(TrackTexts, "write", fails)
     with pytest.raises(OSError, match=r"No space left.*mots\.txt"):

@@ -2,20 +2,46 @@
 
 import json
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from instanceid_utils.pictures.timeline import IdRuns, id_runs, plot_timeline, show_frames
+from instanceid_utils.pictures.timeline import (
+    IdRuns,
+    draw_runs,
+    id_runs,
+    plot_timeline,
+    show_frames,
+)
 from instanceid_utils.video.overlay import id_colour
 
 
-@pytest.fixture(autouse=True)
-def _close_figures():
-    yield
+@pytest.fixture
+def plt():
+    plt = pytest.importorskip("matplotlib.pyplot")
+    yield plt
     plt.close("all")
+
+
+def test_runs_are_drawn_where_they_are_without_matplotlib():
+    picture = draw_runs([(1, 1, 0, 50), (2, 2, 50, 100)], 100, cuts=[50], width=290)
+    assert picture.dtype == np.uint8 and picture.shape[1:] == (290, 3)
+    first, second = (np.array(id_colour(i)) for i in (1, 2))
+    at = {  # 2 pixels a frame, from 70 on
+        (22, 80): first,
+        (22, 190): (255, 255, 255),
+        (44, 80): (255, 255, 255),
+        (44, 190): second,
+        (22, 170): (150, 150, 150),
+    }
+    for (y, x), colour in at.items():
+        assert (picture[y, x] == colour).all(), (y, x)
+
+
+@pytest.mark.parametrize("n_frames", [0, 1, 7, 795, 10**6])
+def test_any_number_of_frames_can_be_drawn(n_frames):
+    assert draw_runs([(7, 7, 0, n_frames)] if n_frames else [], n_frames).size
 
 
 @given(st.lists(st.lists(st.integers(-1, 4), max_size=4, unique=True), max_size=12))
@@ -39,7 +65,7 @@ def test_runs_go_on_where_they_stood(ids, stop):
     assert second.sorted() == id_runs(ids) and second.n_frames == len(ids)
 
 
-def test_a_lost_id_is_a_change_of_colour_in_its_row():
+def test_a_lost_id_is_a_change_of_colour_in_its_row(plt):
     ids = [np.array([1, 2]), np.array([1, 2]), np.array([3, 2])]
     figure = plot_timeline(ids, rows=[[10, 20]] * 3, names={10: "cat"}, cuts=[2], title="who")
     ax = figure.axes[0]
@@ -51,11 +77,11 @@ def test_a_lost_id_is_a_change_of_colour_in_its_row():
     assert ax.get_title() == "who" and ax.get_xlim() == (0, 3)
 
 
-def test_nothing_seen_is_an_empty_timeline():
+def test_nothing_seen_is_an_empty_timeline(plt):
     assert plot_timeline([[], []]).axes[0].get_xlim() == (0, 2)
 
 
-def test_frames_in_a_grid():
+def test_frames_in_a_grid(plt):
     figure = show_frames([np.zeros((20, 40, 3), np.uint8)] * 4, numbers=[0, 5, 10, 15])
     assert [ax.get_title() for ax in figure.axes[:4]] == [f"frame {n}" for n in (0, 5, 10, 15)]
     assert [len(ax.images) for ax in figure.axes] == [1, 1, 1, 1, 0, 0]
