@@ -128,10 +128,21 @@ def test_frames_and_masks_in_one_folder(tmp_path, track, frame, mask):
     assert cli.main(["track", str(folder), "--out", str(tmp_path / "other"), "--quiet"]) == 1
 
 
-def test_frames_of_one_kind_are_not_divided(tmp_path):
-    for names in (["mask_1.png", "mask_2.png"], ["1.png", "10.png"], ["a.png", "a1.jpg"]):
-        files = [tmp_path / name for name in names]
-        assert divide(files)[0] == files or names[0] == "a.png"
+@pytest.mark.parametrize(
+    "names",
+    ["mask_1.png mask_2.png", "1.png 10.png 100.png", "img.png img_1.png img_2.png", "a.jpg b.png"],
+)
+def test_frames_of_one_kind_are_not_divided(tmp_path, names):
+    files = [tmp_path / name for name in names.split()]
+    assert divide(files) == (files, [])
+
+
+def test_masks_among_frames_are_left_out_aloud(tmp_path, track):
+    frames = write_frames(tmp_path / "f", "{:05d}.jpg".format)
+    write_masks(frames, "{:05d}.png".format)
+    result = track(frames, write_masks(tmp_path / "m", "{:05d}.png".format))
+    check(result)
+    assert "6 of its 12 images look like masks of the others" in result[1]
 
 
 @pytest.mark.parametrize(
