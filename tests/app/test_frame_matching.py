@@ -100,6 +100,7 @@ NAMES = {
     "both have an ending": ("a_{:06d}_leftImg8bit.png", "a_{:06d}_gtFine_labelIds.png", 3),
     "both have a beginning": ("rgb_{:d}.png", "seg_{:04d}.png", 8),
     "numbers of other lengths": ("{:d}.png", "{:05d}.png", 8),
+    "Cell Tracking Challenge": ("t{:03d}.png", "man_seg{:03d}.png", 0),
     "a version": ("v2_{:03d}.png", "v2_{:03d}_mask_v10.png", 0),
 }
 
