@@ -231,3 +231,19 @@ def test_frames_between_masks_are_no_problem():
     assert Matching({t: f"{t:05d}" for t in range(0, 12, 5)}, None, 12).problem(12) is None
     late = Matching({t: f"{t:05d}" for t in range(4, 12)}, None, 12).problem(12)
     assert late == "4 of 12 frames, at the beginning, have no masks (0, 1, 2, 3)"
+
+
+def test_names_without_numbers():
+    masks = {0: "cat_mask", 1: "mask-dog", 2: "cat-2", 3: "category"}
+    matching = Matching(masks, ["cat", "dog", "rat"])
+    assert [matching.keys(i) for i in range(3)] == [[0, 2], [], []]
+    assert matching.problem(3).startswith("2 of 4 masks belong to no frame (mask-dog, category); 2")
+    behind = Matching({0: "mask-dog", 1: "mask-rat"}, ["cat", "dog", "rat"])
+    assert [behind.keys(i) for i in range(3)] == [[], [0], [1]]
+
+
+def test_the_rule_that_gives_most_frames_a_mask_is_taken():
+    frames = [str(t) for t in range(1, 7)]  # "00001_2" ends like frame 2, and is of frame 1
+    masks = [f"{t:05d}_{k}" for t in range(1, 7) for k in (1, 2)]
+    matching = Matching(dict(enumerate(masks)), frames)
+    assert [matching.keys(t) for t in range(6)] == [[2 * t, 2 * t + 1] for t in range(6)]
