@@ -190,3 +190,15 @@ def test_the_sanitize_file_levels_what_no_two_runs_share(one, other):
 )
 def test_the_sanitize_file_leaves_results_alone(text):
     assert _sanitized(text) == text
+
+
+def test_the_first_notebook_takes_a_folder_without_image_sets(make_davis, tmp_path):
+    root = make_davis(sequences=(("pond", 40), ("road", 40)))
+    cells = nbformat.read(NOTEBOOKS[0], as_version=4).cells
+    names = {}
+    for cell in cells:
+        if cell.cell_type == "code":
+            exec(cell.source, names)
+        if "parameters" in cell.metadata.get("tags", ()):
+            names.update(data_root=str(root), output_dir=str(tmp_path))
+    assert set(names["manifest"].sequence) == {"pond", "road"}

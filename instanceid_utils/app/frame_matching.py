@@ -251,8 +251,8 @@ def divide(files):
     """Tell the masks from the frames among the images of one folder.
 
     A mask has the same name as a frame, but is PNG where that is JPEG; or its name is that of
-    a frame with something before or after it (``img_001_cp_masks``); or has a word such as
-    "mask" in it, where others have none.
+    a frame, number and all, with something before or after it (``img_001_flows``); or has a
+    word such as "mask" in it, where others have none.
 
     Parameters
     ----------
@@ -274,7 +274,8 @@ def divide(files):
     worded = {stem for stem in stems if _MASK_WORD.search(stem.lower())}
     if len(worded) == len(stems):
         worded = set()  # the word is in all names, and tells nothing
-    others = dict.fromkeys(stems.keys() - worded, True)
+    numbered = [stem for stem in stems.keys() - worded if _DIGITS.search(stem)]
+    others = dict.fromkeys(numbered, True)
     for stem in stems:
         longer = any(_part(stem, others, begins, whole=False) for begins in (True, False))
         if stem in worded or (longer and not stem.isdecimal()):

@@ -180,6 +180,13 @@ def _files_of_folder(source, masks):
             f"({others[0].name}); say --masks {source} to use them, or move them away"
         )
     if isinstance(masks, Mapping) or Path(masks).resolve() != Path(source).resolve():
+        logger.warning(
+            "%s: %d of its %d images look like masks of the others (%s) and are left out",
+            source,
+            len(others),
+            len(files),
+            others[0].name,
+        )
         return frames, set()
     return frames, {path.stem for path in others}
 

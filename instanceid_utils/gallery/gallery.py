@@ -177,15 +177,22 @@ class Gallery:
         Parameters
         ----------
         ids : array_like of shape (M,), integer
+            Different from each other; or (N, M), for other IDs beside each vector, where a -1
+            stands for none.
         vectors : ndarray of shape (N, D), float32
 
         Returns
         -------
         ndarray of shape (N, M), float32
-            To the nearest vector of the ID.
+            To the nearest vector of the ID; inf beside an ID of -1.
+
+        Raises
+        ------
+        ValueError
+            If an ID is not here.
         """
-        ids = checks.check_ids(ids)
         vectors = checks.check_vectors(vectors, self.dim)
+        ids = checks.check_id_rows(ids, len(vectors))
         with self._lock:
             return np.sqrt(self._core.squared_distances(ids, vectors))
 
@@ -296,15 +303,20 @@ class Gallery:
         return gallery
 
     def __getstate__(self):
+        """Return a copy of all that it holds, for `pickle` and `copy`."""
         with self._lock:
             notes, arrays = dump(self._core)
-            arrays = {k: np.concatenate(a) if isinstance(a, list) else a for k, a in arrays.items()}
-        named = {k: v for k, v in vars(self).items() if k not in ("_core", "_lock")}
-        return {"notes": notes, "arrays": arrays, "named": named}
+            arrays = {
+                n: np.concatenate(a) if isinstance(a, list) else a.copy() for n, a in arrays.items()
+            }
+        return notes, arrays, self.weights_sha256, self.threshold
 
     def __setstate__(self, state):
-        self._core, self._lock = restore(state["notes"], state["arrays"]), threading.RLock()
-        vars(self).update(state["named"])
+        """Become the gallery that `__getstate__` was called on."""
+        notes, arrays, self.weights_sha256, self.threshold = state
+        self._core = restore(notes, arrays)
+        self._lock = threading.RLock()
+        self.dim = self._core.index.dim
 
     def _change(self, n_updates, change, *args):
         """Make a change, or be as before."""

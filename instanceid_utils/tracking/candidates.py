@@ -63,25 +63,8 @@ def gather(
     discounts = (same * place[:, None, :]).sum(axis=2)
     far = np.where(same.any(axis=1), NO_ID, place_ids)  # there, but not among the nearest
     if (far != NO_ID).any():
+        far[far != NO_ID] = [i if i in gallery else NO_ID for i in far[far != NO_ID].tolist()]
         ids = np.concatenate([ids, far], axis=1)
-        distances = np.concatenate([distances, _distances(gallery, vectors, far)], axis=1)
+        distances = np.concatenate([distances, gallery.distances_to(far, vectors)], axis=1)
         discounts = np.concatenate([discounts, np.where(far == NO_ID, 0, place)], axis=1)
-        ids = np.where(np.isinf(distances), NO_ID, ids)
     return Candidates(ids, distances, weight * discounts)
-
-
-def _distances(gallery, vectors, ids):
-    """L2 distance, not squared, of each vector to each ID in its row; inf for those unknown."""
-    rows, columns = np.nonzero(ids != NO_ID)
-    wanted = ids[rows, columns]
-    order = np.argsort(wanted, kind="stable")
-    unique, start = np.unique(wanted[order], return_index=True)
-    result = np.full(ids.shape, np.inf, np.float32)
-    for i, group in zip(unique.tolist(), np.split(order, start[1:])):
-        if i not in gallery:
-            continue
-        views, mean = gallery.exemplars(i)[1], gallery.mean(i)
-        views = views if mean is None else np.concatenate([views, mean[None]])
-        between = np.linalg.norm(vectors[rows[group], None] - views[None], axis=2)
-        result[rows[group], columns[group]] = between.min(axis=1)
-    return result

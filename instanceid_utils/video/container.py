@@ -128,7 +128,7 @@ def _upright(image: np.ndarray, frame) -> np.ndarray:
     """Apply the display matrix (x' = a x + c y, y' = b x + d y, in 16.16 fixed point)."""
     try:
         side_data = frame.side_data.get("DISPLAYMATRIX")
-    except ValueError:  # some other side data (EXIF) is of a kind that PyAV does not know
+    except (ValueError, KeyError):  # there is other side data (EXIF), which PyAV does not know
         turns = round(getattr(frame, "rotation", 0) / 90)  # counterclockwise
         return np.ascontiguousarray(np.rot90(image, turns))
     if side_data is None:

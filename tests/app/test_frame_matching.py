@@ -100,6 +100,7 @@ NAMES = {
     "both have an ending": ("a_{:06d}_leftImg8bit.png", "a_{:06d}_gtFine_labelIds.png", 3),
     "both have a beginning": ("rgb_{:d}.png", "seg_{:04d}.png", 8),
     "numbers of other lengths": ("{:d}.png", "{:05d}.png", 8),
+    "Cell Tracking Challenge": ("t{:03d}.png", "man_seg{:03d}.png", 0),
     "a version": ("v2_{:03d}.png", "v2_{:03d}_mask_v10.png", 0),
 }
 
@@ -128,10 +129,21 @@ def test_frames_and_masks_in_one_folder(tmp_path, track, frame, mask):
     assert cli.main(["track", str(folder), "--out", str(tmp_path / "other"), "--quiet"]) == 1
 
 
-def test_frames_of_one_kind_are_not_divided(tmp_path):
-    for names in (["mask_1.png", "mask_2.png"], ["1.png", "10.png"], ["a.png", "a1.jpg"]):
-        files = [tmp_path / name for name in names]
-        assert divide(files)[0] == files or names[0] == "a.png"
+@pytest.mark.parametrize(
+    "names",
+    ["mask_1.png mask_2.png", "1.png 10.png 100.png", "img.png img_1.png img_2.png", "a.jpg b.png"],
+)
+def test_frames_of_one_kind_are_not_divided(tmp_path, names):
+    files = [tmp_path / name for name in names.split()]
+    assert divide(files) == (files, [])
+
+
+def test_masks_among_frames_are_left_out_aloud(tmp_path, track):
+    frames = write_frames(tmp_path / "f", "{:05d}.jpg".format)
+    write_masks(frames, "{:05d}.png".format)
+    result = track(frames, write_masks(tmp_path / "m", "{:05d}.png".format))
+    check(result)
+    assert "6 of its 12 images look like masks of the others" in result[1]
 
 
 @pytest.mark.parametrize(
@@ -219,3 +231,19 @@ def test_frames_between_masks_are_no_problem():
     assert Matching({t: f"{t:05d}" for t in range(0, 12, 5)}, None, 12).problem(12) is None
     late = Matching({t: f"{t:05d}" for t in range(4, 12)}, None, 12).problem(12)
     assert late == "4 of 12 frames, at the beginning, have no masks (0, 1, 2, 3)"
+
+
+def test_names_without_numbers():
+    masks = {0: "cat_mask", 1: "mask-dog", 2: "cat-2", 3: "category"}
+    matching = Matching(masks, ["cat", "dog", "rat"])
+    assert [matching.keys(i) for i in range(3)] == [[0, 2], [], []]
+    assert matching.problem(3).startswith("2 of 4 masks belong to no frame (mask-dog, category); 2")
+    behind = Matching({0: "mask-dog", 1: "mask-rat"}, ["cat", "dog", "rat"])
+    assert [behind.keys(i) for i in range(3)] == [[], [0], [1]]
+
+
+def test_the_rule_that_gives_most_frames_a_mask_is_taken():
+    frames = [str(t) for t in range(1, 7)]  # "00001_2" ends like frame 2, and is of frame 1
+    masks = [f"{t:05d}_{k}" for t in range(1, 7) for k in (1, 2)]
+    matching = Matching(dict(enumerate(masks)), frames)
+    assert [matching.keys(t) for t in range(6)] == [[2 * t, 2 * t + 1] for t in range(6)]

@@ -352,3 +352,17 @@ def test_pictures_without_alpha_are_opaque(tmp_path):
         image = read_rgba(path)
         assert image.shape == (60, 80, 4) and (image[..., 3] == 255).all()
         np.testing.assert_array_equal(image[..., :3], read_image(path))
+
+
+@pytest.mark.parametrize(
+    ("splits", "train", "test"),
+    [
+        ({}, (), ("a", "b", "c")),
+        ({"train": ["a"], "val": ["b"]}, ("a",), ("b",)),
+        ({"train": ["a"]}, ("a",), ("b", "c")),
+        ({"train": ["a", "b", "c"]}, (), ("a", "b", "c")),
+    ],
+)
+def test_sides_where_image_sets_say_them_or_not(make_davis, splits, train, test):
+    root = make_davis(sequences=[(name, 2) for name in "abc"], **splits)
+    assert DavisDataset(root).sides() == (train, test)

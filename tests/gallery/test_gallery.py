@@ -143,8 +143,29 @@ def test_distances_to(gallery):
     for column, id in enumerate([4, 2]):
         np.testing.assert_allclose(by_id[:, column], distances[ids == id], atol=1e-6)
     assert gallery.distances_to([], queries).shape == (5, 0)
-    with pytest.raises(ValueError, match="ID 99 is not in the gallery"):
-        gallery.distances_to([4, 99], queries)
+    own = np.array([[4, -1], [-1, 2], [-1, -1], [2, 4], [7, 7]])
+    expected = np.where(
+        own < 0, np.inf, gallery.distances_to(range(1, 11), queries)[np.arange(5)[:, None], own - 1]
+    )
+    np.testing.assert_array_equal(gallery.distances_to(own, queries), expected)
+    assert gallery.distances_to(own[:0], queries[:0]).shape == (0, 2)
+    for ids, message in [
+        ([4, 99], "ID 99 is not in the gallery"),
+        (own[:4], r"expected integers of shape \(M,\) or \(5, M\)"),
+        (np.where(own == 7, 0, own), "expected IDs from 1 to 2..63 - 1, or -1, got 0"),
+        (own.astype(float), "got float64"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            gallery.distances_to(ids, queries)
+
+
+def test_distances_to_more_ids_than_are_measured_at_a_time():
+    gallery, vectors = Gallery(DIM), draw(300)
+    gallery.add(np.arange(1, 301), vectors)
+    queries = draw(70, seed=1)
+    expected = np.linalg.norm(queries[:, None] - vectors[None], axis=2)
+    found = gallery.distances_to(np.arange(1, 301), queries)
+    np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
 def test_the_number_of_threads_of_faiss_is_left_alone():

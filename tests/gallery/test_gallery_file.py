@@ -1,8 +1,10 @@
 """Galleries on the disk: whole or not at all, checked before anything is made of them."""
 
+import copy
 import hashlib
 import json
 import os
+import pickle
 import struct
 import subprocess
 import sys
@@ -137,8 +139,18 @@ def test_an_independent_reader_finds_the_vectors(saved):
     np.testing.assert_array_equal(arrays["vectors"][arrays["owners"] == 10**12], vectors)
 
 
+def save_and_load(gallery, folder):
+    gallery.save(folder / "gallery")
+    return Gallery.load(folder / "gallery")
+
+
+def pickle_and_back(gallery, folder):
+    return pickle.loads(pickle.dumps(gallery))
+
+
 @pytest.mark.parametrize("policy", ["exemplars", "both"])
-def test_who_resumes_at_any_time_gets_the_same_ids(tmp_path, policy):
+@pytest.mark.parametrize("resume", [save_and_load, pickle_and_back])
+def test_who_resumes_at_any_time_gets_the_same_ids(tmp_path, policy, resume):
     """Also while cells are being made, and although cells make search approximate."""
 
     def start():
@@ -159,11 +171,27 @@ def test_who_resumes_at_any_time_gets_the_same_ids(tmp_path, policy):
     steady, stopping, phases = start(), start(), set()
     for seed in range(130):
         assert step(steady, seed) == step(stopping, seed)
-        stopping.save(tmp_path / "gallery")
-        stopping = Gallery.load(tmp_path / "gallery")
+        stopping = resume(stopping, tmp_path)
         cells = stopping._core.index.cells
         phases.add((cells.serving is not None, cells.kmeans is not None, cells.next is not None))
     assert {(True, False, False), (False, True, False), (False, False, True)} <= phases
+
+
+@pytest.mark.parametrize("duplicate", [copy.copy, copy.deepcopy])
+def test_a_copy_goes_its_own_way(duplicate):
+    gallery = make_gallery("both")
+    gallery.weights_sha256, gallery.threshold = "abc", 0.5
+    twin, before = duplicate(gallery), gallery.ids.tolist()
+    assert (twin.weights_sha256, twin.threshold, twin.dim) == ("abc", 0.5, DIM)
+    for mine, theirs in zip(gallery.search(draw(9), k=3), twin.search(draw(9), k=3)):
+        np.testing.assert_array_equal(mine, theirs)
+    known = gallery.exemplars(before[0])[1]
+    twin.add(before[:1], draw(1, seed=77))
+    twin.remove(before[1:])
+    assert gallery.ids.tolist() == before and twin.ids.tolist() == before[:1]
+    np.testing.assert_array_equal(gallery.exemplars(before[0])[1], known)
+    twin.check()
+    gallery.check()
 
 
 def test_resuming_in_a_new_process(tmp_path):

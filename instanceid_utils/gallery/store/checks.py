@@ -33,6 +33,23 @@ def check_ids(ids, name="ids"):
     return array.astype(np.int64, copy=False)
 
 
+def check_id_rows(ids, n, name="ids"):
+    """Return int64 (n, M), IDs beside each of n vectors: as given, or the same (M,) for all."""
+    array = np.asarray(ids)
+    if array.ndim != 2:
+        ids = check_ids(array, name)
+        return np.broadcast_to(ids, (n, len(ids)))
+    if array.dtype.kind not in "iu" or len(array) != n:
+        raise ValueError(
+            f"{name}: expected integers of shape (M,) or ({n}, M), "
+            f"got {array.dtype} of shape {array.shape}"
+        )
+    bad = array[((array < 1) & (array != -1)) | (array > MAX_ID)]
+    if bad.size:
+        raise ValueError(f"{name}: expected IDs from 1 to 2**63 - 1, or -1, got {bad[0]}")
+    return array.astype(np.int64, copy=False)
+
+
 def check_vectors(vectors, dim, n=None, name="vectors"):
     """Return unit vectors as contiguous float32 (N, D), or raise a ValueError."""
     array = np.asarray(vectors)

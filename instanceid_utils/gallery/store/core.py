@@ -15,6 +15,7 @@ from instanceid_utils.gallery.store.vector_index import NOBODY, VectorIndex
 MEAN = 0  # column of the moving average; the exemplars' columns follow
 _TOO_SHORT = 1e-3  # length of a sum that has no direction to speak of
 _QUERIES = 1024  # searched at a time, to bound memory
+_PAIRS = 4096  # measured at a time
 
 
 class GalleryCore:
@@ -131,11 +132,17 @@ class GalleryCore:
         return ids, squared
 
     def squared_distances(self, ids, vectors):
-        """Return squared distances (N, M) from vectors to the nearest vector of each ID."""
-        squared = np.empty((len(vectors), len(ids)), np.float32)
-        for column, rows in enumerate(self.table.rows[self.known(ids)]):
-            difference = self.index.vectors[rows[rows >= 0]] - vectors[:, None]
-            squared[:, column] = np.einsum("ned,ned->ne", difference, difference).min(axis=1)
+        """Return squared distances (N, M) from each vector to the IDs in its row; inf beside -1."""
+        squared = np.full(ids.shape, np.inf, np.float32)
+        queries, columns = np.nonzero(ids != NOBODY)
+        for first in range(0, len(queries), _PAIRS):
+            pairs = queries[first : first + _PAIRS], columns[first : first + _PAIRS]
+            rows = self.table.rows[self.known(ids[pairs])]
+            pair, column = np.nonzero(rows >= 0)
+            difference = self.index.vectors[rows[pair, column]]
+            difference -= vectors[pairs[0][pair]]
+            each = np.einsum("nd,nd->n", difference, difference)
+            squared[pairs] = np.minimum.reduceat(each, pair.searchsorted(np.arange(len(rows))))
         return squared
 
     def commit(self, n_updates):
