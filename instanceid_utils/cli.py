@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 from instanceid_utils import __version__
 
-PROG = "python -m instanceid_utils"
+PROG = "instanceid"
 FORMATS = (  # of `formats.FORMATS`
     "palette",
     "mots-png",
@@ -49,6 +49,9 @@ EXAMPLES = {
     "evaluate": """examples:
   {prog} evaluate data/generated
   {prog} evaluate DAVIS --tracking --sequences soapbox bmx-trees""",
+    "export": """examples:
+  {prog} export embedding.onnx                  # for any ONNX runtime
+  {prog} export embedding.tflite --weights my_weights/weights.json""",
     "calibrate": """examples:
   {prog} calibrate DAVIS --out mine.json
   {prog} track street.mp4 --calibration mine.json""",
@@ -237,12 +240,19 @@ def _calibrate(parser):
     add("--out", default="calibration.json", metavar="FILE", help="default: calibration.json")
 
 
+def _export(parser):
+    add = parser.add_argument
+    add("out", help="name of the file, which ends in .onnx or .tflite")
+    add("--weights", metavar="CARD", help="weights (.json) other than the shipped ones")
+
+
 _COMMANDS = {
     "track": (_track, "track the objects of a video, from a file to a folder of results"),
     "extract": (_extract, "cut the segments of a data set out as crops with a manifest"),
     "convert": (_convert, "convert crops to files in the MNIST format"),
     "train": (_train, "train an embedding with triplet loss on extracted segments"),
     "evaluate": (_evaluate, "measure retrieval, or tracking, on annotated video"),
+    "export": (_export, "write the network for other runtimes, with how to use it"),
     "calibrate": (_calibrate, "choose the threshold on one's own annotated video"),
 }
 

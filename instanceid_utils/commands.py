@@ -220,6 +220,14 @@ def _dataset(args):
     return open_data(args.data_root, args.resolution, args.colour)
 
 
+def export(args: Namespace) -> None:
+    """Write the network for another runtime; see `embedding.export`."""
+    from instanceid_utils.embedding.export import export
+
+    model, note = export(args.weights, args.out)
+    print(f"{model}, and what goes in and comes out: {note}")
+
+
 def _embedder(args):
     from instanceid_utils.embedding.embedder import Embedder
 

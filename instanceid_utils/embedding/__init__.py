@@ -12,6 +12,7 @@ __getattr__, __dir__, __all__ = lazy_names(
     {
         "embedder": ("Embedder",),
         "runtimes": ("OnnxNetwork",),
+        "export": ("describe",),
         "network": ("build_network",),
         "tensorflow": ("tf", "tfa"),
         "weights": ("calibration_path", "load_weights", "save_weights"),

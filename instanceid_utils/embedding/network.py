@@ -90,12 +90,13 @@ class HsvHistogram(tf.keras.layers.Layer):
     """
 
     bins = (8, 4, 4)
+    to_hsv = staticmethod(tf.image.rgb_to_hsv)
 
     def call(self, inputs):
         """Count (B, H, W, 3) colours in [0, 1] where (B, H, W, 1) weights exceed 1/2."""
         colours, weights = inputs
         bins = tf.constant(self.bins, tf.float32)
-        cell = tf.minimum(tf.floor(tf.image.rgb_to_hsv(colours) * bins), bins - 1)
+        cell = tf.minimum(tf.floor(self.to_hsv(colours) * bins), bins - 1)
         n_bins = int(np.prod(self.bins))
         cell = tf.cast(tf.tensordot(cell, tf.constant([16.0, 4.0, 1.0]), 1), tf.int32)
         row = tf.range(tf.shape(cell)[0]) * n_bins

@@ -6,6 +6,7 @@ and go on in a forked process.
 
 from __future__ import annotations
 
+import ctypes
 import os
 from collections.abc import Sequence
 from typing import Any
@@ -50,6 +51,9 @@ class OnnxNetwork:
     def _open(self):
         """Return the session of this process: a fork has none of its parent's threads."""
         if self._pid != os.getpid():
+            if self._session is not None:
+                # To free it would wait for threads that are not here. It stays, whatever happens.
+                ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._session))
             self._session, self._pid = self._start(), os.getpid()
         return self._session
 

@@ -159,9 +159,7 @@ frame[masks == 1], frame[masks == 2] = (200, 30, 30), (30, 60, 220)
 ids = tracker.update(frame, masks).ids.tolist()
 child = os.fork()
 again = tracker.update(frame, masks).ids.tolist()
-if not child:
-    os._exit(0 if again == ids else 1)
-sys.exit(os.waitpid(child, 0)[1])
+sys.exit(again != ids if not child else os.waitpid(child, 0)[1])
 """
 
 
