@@ -6,12 +6,14 @@ export TF_CPP_MIN_LOG_LEVEL = 3
 
 PY := .venv/bin/python
 INSTALLED := .venv/.installed
+UV := .venv/bin/uv
+ADAPTERS := .venv-adapters/.installed
 BROWSER := .venv/.installed-browser
 # Figures in the notebook, and no progress bars: whether one shows depends on what is made already.
 NOTEBOOK := MPLBACKEND=module://matplotlib_inline.backend_inline TQDM_DELAY=1000000000
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test fuzz test-browser screenshots lab notebooks bench pretrain lock clean
+.PHONY: help setup run test fuzz test-core test-adapters test-browser screenshots lab notebooks bench pretrain lock clean
 
 help: ## show this list
 	@echo "make TARGET, with PYTHON=/path/to/python3.11 where the right Python is not found by itself"
@@ -38,6 +40,20 @@ test: $(INSTALLED) ## ruff, order of imports, types, unit tests, doctests, noteb
 
 fuzz: $(INSTALLED) ## 20,000 changed files for each reader; some minutes
 	@INSTANCEID_FUZZ=20000 $(PY) -m pytest tests/test_fuzz.py -q
+
+# The package alone in a fresh environment, as beside other people's models: no TensorFlow.
+test-core: $(INSTALLED) ## what tracks, with the newest packages and with the oldest it allows
+	@for resolution in highest lowest-direct; do \
+	  echo "== $$resolution"; \
+	  $(UV) venv --quiet --clear --python $(PY) .venv-core \
+	    && $(UV) pip install --quiet --python .venv-core/bin/python --resolution $$resolution \
+	      . pytest==8.4.2 hypothesis==6.141.1 \
+	    && $(UV) pip check --quiet --python .venv-core/bin/python \
+	    && .venv-core/bin/python -m pytest tests || exit 1; \
+	done
+
+test-adapters: $(ADAPTERS) ## results of Ultralytics, torchvision and supervision (installs torch)
+	@YOLO_CONFIG_DIR=.venv-adapters .venv-adapters/bin/python -m pytest tests_adapters
 
 test-browser: $(BROWSER) ## notebooks and tracker widget in JupyterLab and Chromium, by mouse
 	@CHROMIUM=$$(sh tools/find_chromium.sh) && export CHROMIUM \
@@ -69,7 +85,7 @@ lock: | .venv/bin/uv ## write requirements.lock anew from pyproject.toml
 	  --output-file tests_browser/requirements.lock
 
 clean: ## remove .venv, runs/, generated data and caches; downloads under data/ stay
-	rm -rf .venv runs data/generated build dist
+	rm -rf .venv .venv-core .venv-adapters runs data/generated build dist
 	rm -rf .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -94,4 +110,11 @@ $(INSTALLED): requirements.lock pyproject.toml
 $(BROWSER): $(INSTALLED) tests_browser/requirements.lock
 	$(PY) -m pip install --require-hashes --no-deps -r tests_browser/requirements.lock
 	$(PY) -m pip check
+	@touch $@
+
+# Ultralytics brings an OpenCV with windows over ours, which needs libraries that servers lack.
+$(ADAPTERS): tests_adapters/requirements.txt pyproject.toml | $(INSTALLED)
+	$(PY) -m venv .venv-adapters
+	.venv-adapters/bin/python -m pip install --quiet -r tests_adapters/requirements.txt .
+	.venv-adapters/bin/python -m pip install --quiet --force-reinstall --no-deps opencv-python-headless
 	@touch $@

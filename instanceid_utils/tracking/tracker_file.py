@@ -67,13 +67,22 @@ def save(tracker: InstanceID, folder: str | os.PathLike) -> None:
         tracker.gallery.save(gallery)
         write_atomically(folder / "tracker.json", json.dumps({**head, "state": state}))
     except BaseException:
-        with contextlib.suppress(OSError):
-            gallery.unlink(missing_ok=True)
-            if made:
-                folder.rmdir()
+        if not _names(folder / "tracker.json", gallery):  # else the new state is there already
+            with contextlib.suppress(OSError):
+                gallery.unlink(missing_ok=True)
+                if made:
+                    folder.rmdir()
         raise
     for path in old.values():
         path.unlink()
+
+
+def _names(path, gallery):
+    """Whether a saved state is the one that belongs to a gallery's file."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))["state"]["gallery"] == gallery.name
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
 
 
 def _plain(value):

@@ -12,8 +12,9 @@ from instanceid_utils.video.writer import VideoError, file_url
 
 logger = logging.getLogger(__name__)
 
-# ITU-T H.273 matrix codes, as names of PyAV; what is not said counts as BT.601.
-MATRICES = {1: "ITU709", 4: "FCC", 7: "SMPTE240M", 9: "BT2020", 10: "BT2020"}
+# ITU-T H.273 matrix codes, as numbers of swscale; what is not said counts as BT.601.
+BT601 = 5
+MATRICES = {1: 1, 4: 4, 7: 7, 9: 9, 10: 9}
 MAX_BAD_PACKETS = 100  # in a row: beyond it the file is broken, not scratched
 
 
@@ -118,10 +119,8 @@ def _decode(container, stream, source):
 
 def _rgb(frame) -> np.ndarray:
     # Both said outright: PyAV 15 looks at neither unless they differ.
-    matrix = MATRICES.get(int(frame.colorspace), "ITU601")
-    return frame.reformat(
-        format="rgb24", src_colorspace=matrix, dst_colorspace="ITU601"
-    ).to_ndarray()
+    matrix = MATRICES.get(int(frame.colorspace), BT601)
+    return frame.reformat(format="rgb24", src_colorspace=matrix, dst_colorspace=BT601).to_ndarray()
 
 
 def _upright(image: np.ndarray, frame) -> np.ndarray:

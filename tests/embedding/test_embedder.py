@@ -148,7 +148,7 @@ def test_a_bare_keras_network_says_why_it_cannot_be_copied(keras):
 
 
 FORKED = """
-import os, sys
+import multiprocessing, sys
 import numpy as np
 from instanceid_utils import Embedder, InstanceID
 
@@ -157,9 +157,14 @@ frame, masks = np.zeros((60, 80, 3), np.uint8), np.zeros((60, 80), np.uint8)
 masks[5:40, 5:30], masks[10:50, 45:70] = 1, 2
 frame[masks == 1], frame[masks == 2] = (200, 30, 30), (30, 60, 220)
 ids = tracker.update(frame, masks).ids.tolist()
-child = os.fork()
-again = tracker.update(frame, masks).ids.tolist()
-sys.exit(again != ids if not child else os.waitpid(child, 0)[1])
+
+def go_on():
+    sys.exit(tracker.update(frame, masks).ids.tolist() != ids)
+
+child = multiprocessing.get_context("fork").Process(target=go_on)
+child.start()
+child.join()
+sys.exit(child.exitcode)
 """
 
 

@@ -203,3 +203,20 @@ def test_a_save_that_fails_leaves_what_was_there(tmp_path, monkeypatch, broken, 
         tracker.save(folder)
     assert {path.name: path.read_bytes() for path in folder.glob("*")} == before
     assert folder.exists() == earlier
+
+
+def test_an_error_after_the_new_state_took_its_place_leaves_it_whole(tmp_path, monkeypatch):
+    tracker = InstanceID(ColourEmbedder())
+    show(tracker, (1, RED, 10, 10, 30, 40))
+    tracker.save(tmp_path)
+    show(tracker, (1, RED, 12, 10, 30, 40), (2, GREEN, 90, 10, 30, 40))
+    calls = iter(range(9))
+
+    def fails(folder):
+        if next(calls) == 1:  # first for the gallery, then for the state
+            raise OSError("no more")
+
+    monkeypatch.setattr("instanceid_utils.atomic_files.sync_folder", fails)
+    with pytest.raises(OSError, match="no more"):
+        tracker.save(tmp_path)
+    assert len(InstanceID.load(tmp_path, ColourEmbedder()).gallery) == 2
