@@ -136,7 +136,7 @@ def measure(n, n_frames, n_threads, rng):
         "bytes_per_vector": own,
         "recall_known": recall(bare, gallery, known),
         "recall_unknown": recall(bare, gallery, unknown),
-        "exact": gallery._core.index.cells.serving is None,
+        "exact": gallery._contents.index.cells.serving is None,
     }
 
 
@@ -174,7 +174,7 @@ def measure_growth(n, rng):
         start = time.thread_time()
         gallery.add(ids, vectors[first : first + PER_FRAME])
         seconds.append(time.thread_time() - start)
-        making.append(gallery._core.index.cells.is_making)
+        making.append(gallery._contents.index.cells.is_making)
     return np.array(seconds), np.array(making)
 
 

@@ -36,6 +36,22 @@ def test_a_gallery_knows_its_ids_and_belongs_to_the_weights(embedder):
     gallery.check()
 
 
+def test_a_gallery_with_cells_goes_on_where_it_was():
+    """Cells in use, the next ones half made, and free rows."""
+
+    def draw(n, seed):
+        vectors = np.random.default_rng(seed).normal(size=(n, 8))
+        return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+
+    gallery = Gallery.load(WRITTEN / "cells.gallery")
+    assert gallery.search(draw(12, 999), k=3)[0].tolist() == EXPECTED["cells_found"]
+    for step, expected in enumerate(EXPECTED["cells_go_on"]):
+        views = draw(3, 200 + step)
+        assert gallery.search(views, k=1)[0][:, 0].tolist() == expected
+        gallery.add([gallery.new_id() for _ in range(3)], views)
+    gallery.check()
+
+
 def test_a_tracker_goes_on_where_it_was(embedder, next_frame, tmp_path):
     shutil.copytree(WRITTEN / "tracker", tmp_path / "tracker")
     tracker = InstanceID.load(tmp_path / "tracker", embedder)

@@ -10,7 +10,7 @@ __getattr__, __dir__, __all__ = lazy_names(
     __name__,
     {
         "gallery": ("Gallery",),
-        "store.file": ("GalleryFileError",),
-        "store.audit": ("GalleryCorruptError",),
+        "gallery_file": ("GalleryFileError",),
+        "audit": ("GalleryCorruptError",),
     },
 )

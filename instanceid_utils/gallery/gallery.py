@@ -12,11 +12,16 @@ import threading
 import numpy as np
 import numpy.typing as npt
 
-from instanceid_utils.gallery.store import checks
-from instanceid_utils.gallery.store.audit import audit
-from instanceid_utils.gallery.store.core import MEAN, GalleryCore
-from instanceid_utils.gallery.store.file import GalleryFileError, read_arrays, write_arrays
-from instanceid_utils.gallery.store.state import dump, restore
+from instanceid_utils.gallery import arguments
+from instanceid_utils.gallery.audit import audit
+from instanceid_utils.gallery.contents import MEAN, GalleryContents
+from instanceid_utils.gallery.gallery_file import (
+    GalleryFileError,
+    dump,
+    read_arrays,
+    restore,
+    write_arrays,
+)
 
 
 class Gallery:
@@ -67,44 +72,44 @@ class Gallery:
         momentum: float = 0.9,
         min_novelty: float = 0.05,
         exact_limit: int = 5_000,
-        n_probe=24,
+        n_probe: int | str = 24,
         n_threads: int = 1,
-        weights_sha256=None,
-        threshold=None,
-    ):
-        self._core = GalleryCore(
-            **checks.check_settings(
+        weights_sha256: str | None = None,
+        threshold: float | None = None,
+    ) -> None:
+        self._contents = GalleryContents(
+            **arguments.check_settings(
                 dim, max_exemplars, policy, momentum, min_novelty, exact_limit, n_probe, n_threads
             )
         )
         self._lock = threading.RLock()
-        self.dim = self._core.index.dim
-        self.weights_sha256 = checks.check_weights(weights_sha256)
-        self.threshold = None if threshold is None else checks.check_time(threshold, "threshold")
+        self.dim = self._contents.index.dim
+        self.weights_sha256 = arguments.check_weights(weights_sha256)
+        self.threshold = None if threshold is None else arguments.check_time(threshold, "threshold")
 
-    def __len__(self):
+    def __len__(self) -> int:
         """Return the number of IDs."""
         with self._lock:
-            return len(self._core.table.slot_of)
+            return len(self._contents.table.slot_of)
 
-    def __contains__(self, id):
+    def __contains__(self, id: object) -> bool:
         """Tell whether an ID has vectors here."""
         with self._lock:
-            return id in self._core.table.slot_of
+            return id in self._contents.table.slot_of
 
     @property
-    def ids(self):
+    def ids(self) -> np.ndarray:
         """All IDs in increasing order, int64."""
         with self._lock:
-            return np.array(sorted(self._core.table.slot_of), np.int64)
+            return np.array(sorted(self._contents.table.slot_of), np.int64)
 
     @property
-    def n_vectors(self):
+    def n_vectors(self) -> int:
         """Number of vectors that a search looks at."""
         with self._lock:
-            return self._core.index.n_live
+            return self._contents.index.n_live
 
-    def new_id(self):
+    def new_id(self) -> int:
         """Return an ID that was never in use nor returned before: 1, 2, 3 and so on.
 
         Raises
@@ -112,7 +117,7 @@ class Gallery:
         OverflowError
             If no ID up to 2**63 - 1 is left.
         """
-        return self._change(0, self._core.table.new_id)
+        return self._change(0, self._contents.table.new_id)
 
     def add(
         self,
@@ -121,7 +126,7 @@ class Gallery:
         *,
         time: float | None = None,
         keep: npt.ArrayLike | None = None,
-    ):
+    ) -> None:
         """Add a view of each ID, all or none of them.
 
         Parameters
@@ -141,14 +146,14 @@ class Gallery:
             For anything else, and for an ID that is new but has no view to keep; it says what
             was expected and where.
         """
-        ids = checks.check_ids(ids)
-        vectors = checks.check_vectors(vectors, self.dim, len(ids))
-        time = None if time is None else checks.check_time(time)
-        keep = None if keep is None else checks.check_keep(keep, len(ids))
+        ids = arguments.check_ids(ids)
+        vectors = arguments.check_vectors(vectors, self.dim, len(ids))
+        time = None if time is None else arguments.check_time(time)
+        keep = None if keep is None else arguments.check_keep(keep, len(ids))
         if len(ids):
-            self._change(len(ids), self._core.add, ids, vectors, time, keep)
+            self._change(len(ids), self._contents.add, ids, vectors, time, keep)
 
-    def search(self, vectors: np.ndarray, k: int = 5) -> tuple:
+    def search(self, vectors: np.ndarray, k: int = 5) -> tuple[np.ndarray, np.ndarray]:
         """Find the k nearest IDs of each vector.
 
         Parameters
@@ -165,10 +170,10 @@ class Gallery:
         distances : ndarray of shape (N, k), float32
             L2, not squared, to the nearest vector of that ID; inf beside an ID of -1.
         """
-        vectors = checks.check_vectors(vectors, self.dim)
-        k = checks.check_count(k, "k")
+        vectors = arguments.check_vectors(vectors, self.dim)
+        k = arguments.check_count(k, "k")
         with self._lock:
-            ids, squared = self._core.nearest_ids(vectors, k)
+            ids, squared = self._contents.nearest_ids(vectors, k)
         return ids, np.sqrt(squared)
 
     def distances_to(self, ids: npt.ArrayLike, vectors: np.ndarray) -> np.ndarray:
@@ -191,24 +196,24 @@ class Gallery:
         ValueError
             If an ID is not here.
         """
-        vectors = checks.check_vectors(vectors, self.dim)
-        ids = checks.check_id_rows(ids, len(vectors))
+        vectors = arguments.check_vectors(vectors, self.dim)
+        ids = arguments.check_id_rows(ids, len(vectors))
         with self._lock:
-            return np.sqrt(self._core.squared_distances(ids, vectors))
+            return np.sqrt(self._contents.squared_distances(ids, vectors))
 
-    def remove(self, ids):
+    def remove(self, ids: npt.ArrayLike) -> None:
         """Forget one ID or several for good."""
-        self._change(0, self._core.remove, checks.check_ids(np.atleast_1d(ids)))
+        self._change(0, self._contents.remove, arguments.check_ids(np.atleast_1d(ids)))
 
-    def expire(self, before):
+    def expire(self, before: float) -> np.ndarray:
         """Forget the IDs last seen before this time, and return them in increasing order."""
-        return self._change(0, self._core.expire, checks.check_time(before, "before"))
+        return self._change(0, self._contents.expire, arguments.check_time(before, "before"))
 
-    def merge(self, keep, other):
+    def merge(self, keep: int, other: int) -> None:
         """Hand all that is known of `other` to `keep`; `other` is gone."""
-        self._change(0, self._core.merge, checks.check_ids([keep, other], "keep, other"))
+        self._change(0, self._contents.merge, arguments.check_ids([keep, other], "keep, other"))
 
-    def split(self, id, keys):
+    def split(self, id: int, keys: npt.ArrayLike) -> int:
         """Move the exemplars with these keys to a new ID, and return it.
 
         Raises
@@ -216,36 +221,36 @@ class Gallery:
         ValueError
             If a key is not one of `exemplars(id)`, or none or all of them are chosen.
         """
-        return self._change(0, self._core.split, checks.check_ids([id], "id"), keys)
+        return self._change(0, self._contents.split, arguments.check_ids([id], "id"), keys)
 
-    def exemplars(self, id):
+    def exemplars(self, id: int) -> tuple[np.ndarray, np.ndarray]:
         """Return keys (n,) int64 and vectors (n, D) float32 of an ID's exemplars, oldest first.
 
         The keys hold until the next update.
         """
-        ids = checks.check_ids([id], "id")
+        ids = arguments.check_ids([id], "id")
         with self._lock:
-            rows = self._core.exemplar_rows(self._core.known(ids))
-            return self._core.index.keys[rows], self._core.index.vectors[rows]
+            rows = self._contents.exemplar_rows(self._contents.known(ids))
+            return self._contents.index.keys[rows], self._contents.index.vectors[rows]
 
-    def mean(self, id):
+    def mean(self, id: int) -> np.ndarray | None:
         """Return the moving average (D,) float32 of an ID; None under policy "exemplars"."""
-        ids = checks.check_ids([id], "id")
+        ids = arguments.check_ids([id], "id")
         with self._lock:
-            row = self._core.table.rows[self._core.known(ids), MEAN]
-            return self._core.index.vectors[row][0] if row >= 0 else None
+            row = self._contents.table.rows[self._contents.known(ids), MEAN]
+            return self._contents.index.vectors[row][0] if row >= 0 else None
 
-    def n_exemplars(self, id):
+    def n_exemplars(self, id: int) -> int:
         """Return the number of exemplars of an ID."""
         return len(self.exemplars(id)[0])
 
-    def last_seen(self, id):
+    def last_seen(self, id: int) -> float:
         """Return the time at which an ID was last added to."""
-        ids = checks.check_ids([id], "id")
+        ids = arguments.check_ids([id], "id")
         with self._lock:
-            return float(self._core.table.last_seen[self._core.known(ids)[0]])
+            return float(self._contents.table.last_seen[self._contents.known(ids)[0]])
 
-    def check(self):
+    def check(self) -> None:
         """Look at everything that must hold; takes seconds for a million vectors.
 
         Raises
@@ -254,9 +259,9 @@ class Gallery:
             If the gallery contradicts itself.
         """
         with self._lock:
-            audit(self._core)
+            audit(self._contents)
 
-    def save(self, path):
+    def save(self, path: str | os.PathLike) -> None:
         """Write the gallery to one file, in one step: killed at any time, old or new is there.
 
         Raises
@@ -266,12 +271,12 @@ class Gallery:
         """
         threshold = None if self.threshold is None else float(self.threshold)
         with self._lock:
-            notes, arrays = dump(self._core)
+            notes, arrays = dump(self._contents)
             notes.update(weights_sha256=self.weights_sha256, threshold=threshold)
             write_arrays(path, notes, arrays)
 
     @classmethod
-    def load(cls, path: str | os.PathLike, *, weights_sha256: str | None = None):
+    def load(cls, path: str | os.PathLike, *, weights_sha256: str | None = None) -> Gallery:
         """Read a gallery that goes on as if it had never stopped.
 
         Parameters
@@ -295,17 +300,17 @@ class Gallery:
                 f"weights {weights_sha256}"
             )
         try:
-            core = restore(notes, arrays)
-            gallery = cls(core.index.dim, weights_sha256=theirs, threshold=notes["threshold"])
+            contents = restore(notes, arrays)
+            gallery = cls(contents.index.dim, weights_sha256=theirs, threshold=notes["threshold"])
         except (ValueError, KeyError) as error:
             raise GalleryFileError(f"{path}: {error}") from error
-        gallery._core = core
+        gallery._contents = contents
         return gallery
 
     def __getstate__(self):
         """Return a copy of all that it holds, for `pickle` and `copy`."""
         with self._lock:
-            notes, arrays = dump(self._core)
+            notes, arrays = dump(self._contents)
             arrays = {
                 n: np.concatenate(a) if isinstance(a, list) else a.copy() for n, a in arrays.items()
             }
@@ -314,19 +319,19 @@ class Gallery:
     def __setstate__(self, state):
         """Become the gallery that `__getstate__` was called on."""
         notes, arrays, self.weights_sha256, self.threshold = state
-        self._core = restore(notes, arrays)
+        self._contents = restore(notes, arrays)
         self._lock = threading.RLock()
-        self.dim = self._core.index.dim
+        self.dim = self._contents.index.dim
 
     def _change(self, n_updates, change, *args):
         """Make a change, or be as before."""
-        core = self._core
+        contents = self._contents
         with self._lock:
-            core.index.touched.clear()
+            contents.index.touched.clear()
             try:
                 result = change(*args)
-                core.commit(n_updates)
+                contents.commit(n_updates)
                 return result
             except BaseException:  # an interrupt too must leave a whole state
-                core.rollback()
+                contents.rollback()
                 raise

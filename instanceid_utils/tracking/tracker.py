@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import numbers
 import os
-from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from instanceid_utils.formats import from_model
 from instanceid_utils.formats.frame_masks import MIN_SCORE
@@ -310,7 +310,7 @@ class InstanceID:
         self._classes.rename(other, keep)
         self._abstention.forget(other)
 
-    def split(self, id: int, keys: Iterable[int]) -> int:
+    def split(self, id: int, keys: npt.ArrayLike) -> int:
         """Give the exemplars with these keys (from ``gallery.exemplars``) a new ID; return it."""
         return self.gallery.split(id, keys)
 

@@ -20,7 +20,7 @@ import numpy as np
 
 from instanceid_utils.atomic_files import write_atomically
 from instanceid_utils.gallery.gallery import Gallery
-from instanceid_utils.gallery.store.file import GalleryFileError
+from instanceid_utils.gallery.gallery_file import GalleryFileError
 
 if TYPE_CHECKING:
     from instanceid_utils.tracking.tracker import InstanceID

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from instanceid_utils.gallery.gallery import Gallery
-from instanceid_utils.gallery.store.file import GalleryFileError, read_arrays, write_arrays
+from instanceid_utils.gallery.gallery_file import GalleryFileError, read_arrays, write_arrays
 
 DIM = 16
 
@@ -172,7 +172,7 @@ def test_who_resumes_at_any_time_gets_the_same_ids(tmp_path, policy, resume):
     for seed in range(130):
         assert step(steady, seed) == step(stopping, seed)
         stopping = resume(stopping, tmp_path)
-        cells = stopping._core.index.cells
+        cells = stopping._contents.index.cells
         phases.add((cells.serving is not None, cells.kmeans is not None, cells.next is not None))
     assert {(True, False, False), (False, True, False), (False, False, True)} <= phases
 
@@ -481,7 +481,7 @@ import os, random, signal, sys, time
 import numpy as np
 from instanceid_utils import atomic_files
 from instanceid_utils.gallery.gallery import Gallery
-from instanceid_utils.gallery.store import file
+from instanceid_utils.gallery import gallery_file as file
 
 path, mode = sys.argv[1], sys.argv[2]
 os.fsync = lambda descriptor: None  # a kill loses nothing that was written

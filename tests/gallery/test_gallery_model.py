@@ -253,7 +253,7 @@ class GalleryMachine(RuleBasedStateMachine):
         if not hasattr(self, "gallery"):
             return
         self.gallery.check()
-        cells = self.gallery._core.index.cells
+        cells = self.gallery._contents.index.cells
         self.stages.add((cells.serving is not None, cells.is_making))
         assert self.gallery.ids.tolist() == sorted(self.model.known)
         assert self.gallery.n_vectors == sum(len(self.model.vectors(i)) for i in self.model.known)

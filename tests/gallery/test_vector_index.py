@@ -5,17 +5,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from instanceid_utils.gallery import vector_index
 from instanceid_utils.gallery.gallery import Gallery
-from instanceid_utils.gallery.store import rows as row_arrays
-from instanceid_utils.gallery.store.inverted_file import (
-    ROW_BITS,
-    ROW_MASK,
-    Cells,
-    StepwiseKMeans,
-    assign,
-)
-from instanceid_utils.gallery.store.rows import BlockArray, Journal
-from instanceid_utils.gallery.store.vector_index import VectorIndex
+from instanceid_utils.gallery.inverted_file import Cells, StepwiseKMeans, assign
+from instanceid_utils.gallery.undo import UndoLog
+from instanceid_utils.gallery.vector_index import ROW_BITS, GrowingMatrix, VectorIndex
 
 DIM = 16
 
@@ -54,7 +48,7 @@ def fill(index, vectors, first_owner=1):
 @settings(max_examples=60)
 @given(st.data())
 def test_blocks_against_numpy(data):
-    array, plain = BlockArray(3, block_rows=4), np.zeros((30, 3), np.float32)
+    array, plain = GrowingMatrix(3, block_rows=4), np.zeros((30, 3), np.float32)
     array.reserve(30)
     for _ in range(5):
         rows = np.array(data.draw(st.lists(st.integers(0, 29), unique=True)), np.int64)
@@ -73,7 +67,7 @@ def test_blocks_against_numpy(data):
 
 
 def test_reserving_moves_nothing():
-    array = BlockArray(2, block_rows=4)
+    array = GrowingMatrix(2, block_rows=4)
     array[np.array([1])] = 5.0
     ((_, before),) = array.parts(4)
     array.reserve(100)
@@ -81,17 +75,17 @@ def test_reserving_moves_nothing():
     assert np.shares_memory(before, after)
 
 
-def test_the_journal_puts_all_back_last_first():
-    journal, array, names = Journal(), np.arange(5), []
-    journal.write(array, np.array([0, 1]), 9)
-    journal.write(array, np.array([1, 2]), [8, 7])
-    journal.on_undo(names.append, "first noted")
-    journal.on_undo(names.append, "last noted")
-    journal.rollback()
+def test_the_undo_log_puts_all_back_last_first():
+    log, array, names = UndoLog(), np.arange(5), []
+    log.write(array, np.array([0, 1]), 9)
+    log.write(array, np.array([1, 2]), [8, 7])
+    log.on_undo(names.append, "first noted")
+    log.on_undo(names.append, "last noted")
+    log.rollback()
     assert array.tolist() == [0, 1, 2, 3, 4] and names == ["last noted", "first noted"]
-    journal.write(array, np.array([0]), 5)
-    journal.commit()
-    journal.rollback()
+    log.write(array, np.array([0]), 5)
+    log.commit()
+    log.rollback()
     assert array[0] == 5
 
 
@@ -109,7 +103,7 @@ def lloyd(vectors, centroids, n_iterations):
 def test_kmeans_in_steps_of_any_size_is_lloyds(step):
     vectors = draw_clustered(400, dim=8)
     kmeans = StepwiseKMeans(np.arange(400), vectors[:10].copy(), n_iterations=3)
-    array, owners, n_done = BlockArray(8), np.ones(400), 0
+    array, owners, n_done = GrowingMatrix(8), np.ones(400), 0
     array[np.arange(400)] = vectors
     assert kmeans.n_left == 1200
     while kmeans.n_left:
@@ -119,7 +113,7 @@ def test_kmeans_in_steps_of_any_size_is_lloyds(step):
 
 
 def test_kmeans_leaves_out_rows_that_were_freed_and_refills_empty_cells():
-    array, owners = BlockArray(2), np.array([1] * 20 + [0] * 5)
+    array, owners = GrowingMatrix(2), np.array([1] * 20 + [0] * 5)
     array[np.arange(20)] = unit(np.random.default_rng(0).normal([3, 0], 0.1, (20, 2)))
     array[np.arange(20, 25)] = 1e3
     start = np.array([[1, 0], [-1, 0]], np.float32)
@@ -131,46 +125,62 @@ def test_kmeans_leaves_out_rows_that_were_freed_and_refills_empty_cells():
     assert set(nearest.tolist()) == {0, 1}
 
 
-def test_cells_put_drop_and_search():
+def test_cells_put_and_search():
     vectors, rng = draw(300), np.random.default_rng(0)
-    cells, here = Cells(draw(12, seed=1), n_built=300), set()
-    keys = (np.arange(1, 301) << ROW_BITS) | np.arange(300)
+    cells, live = Cells(draw(12, seed=1), n_built=300), np.zeros(300, bool)
+    n = 0
     for _ in range(40):
-        new = rng.permutation([row for row in range(300) if row not in here])[:20]
-        cells.put(new, keys[new], vectors[new])
-        here |= set(new.tolist())
-        gone = rng.choice(sorted(here), min(len(here), 13), replace=False)
-        cells.drop(gone)
-        here -= set(gone.tolist())
-        assert len(cells) == len(here)
-        live = np.array(sorted(here))
-        assert cells.has(np.arange(300)).nonzero()[0].tolist() == live.tolist()
-        found = cells.search(vectors[:9], 3, "all")
-        expected = squared_distances(vectors[:9], vectors[live])
-        for query, rows in enumerate(found):
-            exact = np.sort(expected[query])[:3]
-            mine = squared_distances(vectors[query : query + 1], vectors[rows])[0]
+        n_new = min(n + 10, 300)
+        rows = np.union1d(rng.choice(n_new, min(n_new, 13), replace=False), np.arange(n, n_new))
+        live[rows], n = rng.random(len(rows)) < 0.7, n_new
+        vectors[rows] = draw(len(rows), seed=len(rows))
+        vectors[~live] = 1e3
+        cells.put(rows, vectors[rows], live[rows])
+        here = np.flatnonzero(live)
+        assert (len(cells), cells.n_live) == (n, len(here))
+        queries = draw(9, seed=2)
+        for query, rows in zip(queries, cells.search(queries, 3, "all")):
+            exact = np.sort(squared_distances(query[None], vectors[here])[0])[:3]
+            mine = squared_distances(query[None], vectors[rows])[0]
             np.testing.assert_allclose(np.sort(mine), exact, atol=2e-3)
     held, sizes = cells.content()
-    assert sorted((held & ROW_MASK).tolist()) == live.tolist() and sizes.sum() == len(live)
-    near = assign(vectors[live], cells.centroids)
-    np.testing.assert_array_equal(cells.cell_of_row[live], near)
+    assert sorted(held.tolist()) == here.tolist() and sizes.sum() == len(here)
+    near = assign(vectors[held], cells.centroids)
+    np.testing.assert_array_equal(near, np.repeat(np.arange(12), sizes))
+    np.testing.assert_array_equal(cells.places()[held, 0], near)
+
+
+def test_restored_cells_hold_all_at_the_same_place():
+    vectors, rng = draw(200), np.random.default_rng(0)
+    cells = Cells(draw(6, seed=1), n_built=200)
+    cells.put(np.arange(200), vectors, np.ones(200, bool))
+    for _ in range(20):
+        rows = np.sort(rng.choice(200, 9, replace=False))
+        cells.put(rows, vectors[rows], np.ones(9, bool))
+    twin, (rows, sizes) = Cells(cells.centroids, n_built=200), cells.content()
+    twin.restore(rows, np.repeat(np.arange(6), sizes), vectors)
+    np.testing.assert_array_equal(twin.places(), cells.places())
+    for cell in range(6):
+        np.testing.assert_array_equal(twin.codes(cell), cells.codes(cell))
 
 
 def test_search_in_cells_says_when_nothing_is_left():
     cells = Cells(np.eye(4, dtype=np.float32), n_built=2)
-    cells.put(np.array([5]), np.array([(1 << ROW_BITS) | 5]), np.eye(4, dtype=np.float32)[:1])
-    assert cells.search(np.eye(4, dtype=np.float32)[:2], 2, 1).tolist() == [[5, -1], [-1, -1]]
+    live = np.array([False, True, False])
+    cells.put(np.arange(3), np.eye(4, dtype=np.float32)[:3], live)
+    queries = np.eye(4, dtype=np.float32)[[1, 0]]
+    assert cells.search(queries, 2, 1).tolist() == [[1, -1], [-1, -1]]
+    assert cells.search(queries, 2, 9).tolist() == [[1, -1], [1, -1]]
 
 
 # --- the index
 
 
-@pytest.mark.parametrize("block_bytes", [row_arrays._BLOCK_BYTES, 1])
+@pytest.mark.parametrize("block_bytes", [vector_index._BLOCK_BYTES, 1])
 def test_exact_search_against_numpy(monkeypatch, block_bytes):
     """Also over several blocks, which are of 1024 rows when they are smallest."""
-    monkeypatch.setattr(row_arrays, "_BLOCK_BYTES", block_bytes)
-    index, vectors = VectorIndex(DIM), draw(5000)
+    monkeypatch.setattr(vector_index, "_BLOCK_BYTES", block_bytes)
+    index, vectors = VectorIndex(DIM, UndoLog()), draw(5000)
     fill(index, vectors)
     for n_queries in (1, 20):  # FAISS calculates small and large searches in different ways
         queries = draw(n_queries, seed=n_queries)
@@ -183,7 +193,7 @@ def test_exact_search_against_numpy(monkeypatch, block_bytes):
 
 
 def test_free_rows_are_never_found():
-    index, vectors = VectorIndex(DIM), draw(50)
+    index, vectors = VectorIndex(DIM, UndoLog()), draw(50)
     rows = fill(index, vectors)
     index.release(rows[:45])
     owners, squared, _ = index.nearest(vectors, 50)
@@ -199,7 +209,7 @@ def test_cells_find_nearly_all_that_exact_search_finds():
     for first in range(0, 20_000, 500):
         ids = np.arange(first + 1, first + 501)
         gallery.add(ids, vectors[first : first + 500])
-    cells = gallery._core.index.cells
+    cells = gallery._contents.index.cells
     assert cells.serving is not None
     queries = unit(vectors[rng.integers(0, 20_000, 500)] + 0.5 * draw(500, seed=2, dim=64))
     exact = (queries @ vectors.T).argmax(axis=1) + 1
@@ -227,14 +237,14 @@ def test_growing_takes_a_bounded_share_of_each_update(monkeypatch):
         work[-1] += len(vectors)
         return assign(vectors, centroids)
 
-    monkeypatch.setattr("instanceid_utils.gallery.store.inverted_file.assign", count)
-    monkeypatch.setattr("instanceid_utils.gallery.store.inverted_file.assign", count)
+    monkeypatch.setattr("instanceid_utils.gallery.inverted_file.assign", count)
+    monkeypatch.setattr("instanceid_utils.gallery.inverted_file.assign", count)
     gallery, stages = Gallery(DIM, exact_limit=500), []
     vectors = draw(4000)
     for first in range(0, 4000, 4):
         work.append(0)
         gallery.add(np.arange(first + 1, first + 5), vectors[first : first + 4])
-        cells = gallery._core.index.cells
+        cells = gallery._contents.index.cells
         stages.append((cells.serving and cells.serving.n_built, cells.is_making))
     assert max(work) <= 4 * 30
     built = sorted({n for n, _ in stages if n})
@@ -248,9 +258,9 @@ def test_growing_takes_a_bounded_share_of_each_update(monkeypatch):
 def test_a_gallery_that_shrinks_is_searched_exactly_again():
     gallery, vectors = Gallery(DIM, exact_limit=100), draw(1000)
     gallery.add(np.arange(1, 1001), vectors)
-    assert gallery._core.index.cells.serving is not None
+    assert gallery._contents.index.cells.serving is not None
     gallery.remove(np.arange(1, 961))
-    assert gallery._core.index.cells.serving is None
+    assert gallery._contents.index.cells.serving is None
     assert gallery.search(vectors[960:], k=1)[0][:, 0].tolist() == list(range(961, 1001))
     gallery.check()
 
@@ -258,7 +268,7 @@ def test_a_gallery_that_shrinks_is_searched_exactly_again():
 def test_a_large_addition_at_once_is_indexed_at_once():
     gallery = Gallery(DIM, exact_limit=100)
     gallery.add(np.arange(1, 3001), draw(3000))
-    cells = gallery._core.index.cells
+    cells = gallery._contents.index.cells
     assert cells.serving.n_built == 3000 and not cells.is_making
     gallery.check()
 
@@ -266,10 +276,10 @@ def test_a_large_addition_at_once_is_indexed_at_once():
 def test_rows_and_keys_run_out_with_an_error(monkeypatch):
     gallery = Gallery(DIM)
     gallery.add([1], draw(1))
-    gallery._core.index.serial = (1 << (63 - ROW_BITS)) - 1
+    gallery._contents.index.serial = (1 << (63 - ROW_BITS)) - 1
     with pytest.raises(OverflowError, match="no key is left"):
         gallery.add([2, 3], draw(2))
-    monkeypatch.setattr("instanceid_utils.gallery.store.vector_index.ROW_MASK", 1)
+    monkeypatch.setattr("instanceid_utils.gallery.vector_index.ROW_MASK", 1)
     with pytest.raises(MemoryError, match="at most"):
         gallery.add([2, 3], draw(2))
     assert gallery.ids.tolist() == [1]

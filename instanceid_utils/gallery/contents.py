@@ -1,16 +1,16 @@
 """What a gallery holds and how it changes; `Gallery` adds the checks, the lock and the undo.
 
-Nothing here looks at its arguments twice, and every write goes through the journal.
+Nothing here looks at its arguments twice, and every write is noted in the undo log.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from instanceid_utils.gallery.store import checks
-from instanceid_utils.gallery.store.identities import IdentityTable, choose_columns, thin
-from instanceid_utils.gallery.store.rows import Journal
-from instanceid_utils.gallery.store.vector_index import NOBODY, VectorIndex
+from instanceid_utils.gallery import arguments
+from instanceid_utils.gallery.identities import IdentityTable, choose_columns, thin
+from instanceid_utils.gallery.undo import UndoLog
+from instanceid_utils.gallery.vector_index import NOBODY, VectorIndex
 
 MEAN = 0  # column of the moving average; the exemplars' columns follow
 _TOO_SHORT = 1e-3  # length of a sum that has no direction to speak of
@@ -18,7 +18,7 @@ _QUERIES = 1024  # searched at a time, to bound memory
 _PAIRS = 4096  # measured at a time
 
 
-class GalleryCore:
+class GalleryContents:
     """IDs, their vectors, and the rules by which both change.
 
     Takes the arguments of `Gallery`, checked.
@@ -29,9 +29,9 @@ class GalleryCore:
         self.policy = policy
         self.momentum = momentum
         self.min_novelty = min_novelty
-        self.journal = Journal()
-        self.index = VectorIndex(dim, self.journal, **search_options)
-        self.table = IdentityTable(1 + max_exemplars, self.journal)
+        self.undo_log = UndoLog()
+        self.index = VectorIndex(dim, self.undo_log, **search_options)
+        self.table = IdentityTable(1 + max_exemplars, self.undo_log)
 
     def known(self, ids):
         """Return the slots of IDs (N,), or raise a ValueError that names an unknown one."""
@@ -100,7 +100,7 @@ class GalleryCore:
         """Give the exemplars with these keys to a new ID, and return that."""
         table, slot = self.table, self.known(ids)
         rows = self.exemplar_rows(slot)
-        chosen = checks.check_keys(keys, self.index.keys[rows], ids[0])
+        chosen = arguments.check_keys(keys, self.index.keys[rows], ids[0])
         new_id = table.new_id()
         slots = np.append(slot, table.open([new_id]))
         n, n_moved = int(table.n_averaged[slot[0]]), int(chosen.sum())
@@ -153,12 +153,12 @@ class GalleryCore:
             raise RuntimeError("the gallery's counts disagree: this is a bug, nothing was changed")
         index.commit(n_updates)
         if index.is_sparse:
-            self.journal.set(table, rows=index.repack()[table.rows].astype(np.int32))
-        self.journal.commit()
+            self.undo_log.set(table, rows=index.repack()[table.rows].astype(np.int32))
+        self.undo_log.commit()
 
     def rollback(self):
         """Put back all that was changed since the last commit."""
-        self.journal.rollback()
+        self.undo_log.rollback()
         self.index.rollback()
 
     def _look(self, queries, n, k):

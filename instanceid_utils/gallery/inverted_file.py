@@ -1,16 +1,15 @@
 """An inverted file: vectors sorted into cells, of which a search looks into the nearest few.
 
-It holds half-precision copies under the keys of a `VectorIndex`, only to name candidates, whose
-distances are then computed from the vectors themselves. FAISS can remove from an inverted file
-by reading all of it, or through a hash table of its own, which takes 140 bytes a vector and
-stalls when it grows; the cell of each row is known here, so an entry is taken out directly.
+It holds half-precision copies of the rows of a `VectorIndex`, only to name candidates, whose
+distances are then computed from the vectors themselves. FAISS keeps it, with a direct map from
+each row to its place, so that a row moves to another cell at a cost that does not grow; rows that
+are free lie in a cell of their own, into which no search looks.
 
 It keeps up with a gallery as it grows, without a pause. The cells fit a certain number of
 vectors. When there are twice as many, the next cells are made beside those in use: k-means on a
 sample, then row by row the vectors are sorted in. Each update of the gallery does a share of that
 work in proportion to its size, so that it is done before the gallery has grown by another
-quarter; new vectors go into both. No thread is involved: the same calls give the same cells, and
-the same answers.
+quarter. No thread is involved: the same calls give the same cells, and the same answers.
 """
 
 from __future__ import annotations
@@ -20,12 +19,13 @@ import math
 import faiss
 import numpy as np
 
-ROW_BITS = 26  # 67 million rows; with the rest, 10 vectors 30 times a second last 14 years
-ROW_MASK = (1 << ROW_BITS) - 1
+_CELLS_PER_ROOT = 4  # cells = 4 * sqrt(vectors), so that finding and reading cells cost alike
+_SAMPLE_PER_CELL = 32
+_CHUNK = 8192  # rows sorted in at a time
 
 
 class Cells:
-    """Cells round given centroids.
+    """Rows 0, 1, 2 and so on in cells round given centroids.
 
     Parameters
     ----------
@@ -35,85 +35,92 @@ class Cells:
     """
 
     def __init__(self, centroids, n_built):
-        n_cells, dim = centroids.shape
+        self.free_cell, dim = centroids.shape  # the last of C + 1; it has no centroid
         self.centroids = centroids
         self.n_built = n_built
-        self.cell_of_row = np.full(1024, -1, np.int32)
         self._quantizer = faiss.IndexFlatL2(dim)
         self._quantizer.add(centroids)
         self._index = faiss.IndexIVFScalarQuantizer(
-            self._quantizer, dim, n_cells, faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_L2, False
+            self._quantizer,
+            dim,
+            self.free_cell + 1,
+            faiss.ScalarQuantizer.QT_fp16,
+            faiss.METRIC_L2,
+            False,
         )
         self._index.is_trained = True  # half precision learns nothing
-        self._lists = self._index.invlists
+        self._index.set_direct_map_type(faiss.DirectMap.Array)
 
     def __len__(self):
-        """Return the number of vectors."""
+        """Return the number of rows, free ones included."""
         return self._index.ntotal
 
-    def has(self, rows):
-        """Tell of each row whether it is here."""
-        self._reserve(int(rows.max(initial=0)) + 1)
-        return self.cell_of_row[rows] >= 0
+    @property
+    def n_live(self):
+        """Number of rows that a search can find."""
+        return self._index.ntotal - self._index.invlists.list_size(self.free_cell)
 
-    def put(self, rows, keys, vectors, cells=None):
-        """Add rows that are not here; into the nearest cells unless told."""
-        if not len(rows):
-            return
-        self._reserve(int(rows.max()) + 1)
-        if cells is None:
-            cells = assign(vectors, self.centroids)
-        cells = np.ascontiguousarray(cells, np.int64)
-        keys = np.ascontiguousarray(keys, np.int64)
-        vectors = np.ascontiguousarray(vectors, np.float32)
-        self._index.add_core(
-            len(keys), faiss.swig_ptr(vectors), faiss.swig_ptr(keys), faiss.swig_ptr(cells)
-        )
-        self.cell_of_row[rows] = cells
+    def put(self, rows, vectors, live):
+        """Write rows, each into the cell nearest to its vector, or of the free ones.
 
-    def drop(self, rows):
-        """Take out rows that are here."""
-        cells = self.cell_of_row[rows]
-        self.cell_of_row[rows] = -1
-        for cell, n in zip(*np.unique(cells, return_counts=True)):
-            keys, codes = self._entries(int(cell))
-            stays = self.cell_of_row[keys & ROW_MASK] == cell
-            n_left = len(keys) - int(n)
-            if np.count_nonzero(stays) != n_left:
-                raise RuntimeError(f"cell {cell} does not hold what it should: this is a bug")
-            keys[:n_left], codes[:n_left] = keys[stays], codes[stays]
-            self._lists.resize(int(cell), n_left)
-        self._index.ntotal -= len(rows)
+        Parameters
+        ----------
+        rows : ndarray of shape (N,), int64
+            Increasing; those that are not here yet are the next ones.
+        vectors : ndarray of shape (N, D), float32
+        live : ndarray of shape (N,), bool
+        """
+        cells = np.full(len(rows), self.free_cell)
+        if live.any():
+            cells[live] = assign(vectors[live], self.centroids)
+        n = int(rows.searchsorted(len(self)))
+        if n:
+            codes = vectors[:n].astype(np.float16).view(np.uint8)
+            self._index.direct_map.update_codes(
+                self._index.invlists, n, *map(faiss.swig_ptr, (rows[:n], cells[:n], codes))
+            )
+        if n < len(rows):
+            vectors, cells = vectors[n:], cells[n:]
+            self._index.add_core(len(cells), faiss.swig_ptr(vectors), None, faiss.swig_ptr(cells))
+
+    def restore(self, rows, cells, vectors):
+        """Fill empty cells with rows, in the order in which these once were in each."""
+        self._index.set_direct_map_type(faiss.DirectMap.NoMap)
+        for first in range(0, len(rows), _CHUNK):
+            ids, into = rows[first : first + _CHUNK], cells[first : first + _CHUNK]
+            held = vectors[ids]  # as long as FAISS reads it
+            self._index.add_core(len(ids), *map(faiss.swig_ptr, (held, ids, into)))
+        self._index.set_direct_map_type(faiss.DirectMap.Array)
 
     def search(self, queries, n, n_probe):
         """Return rows (Q, n) int64 by increasing (approximate) distance, -1 where none is left."""
         self._index.nprobe = len(self.centroids) if n_probe == "all" else n_probe
-        _, keys = self._index.search(queries, n)
-        return np.where(keys < 0, -1, keys & ROW_MASK)
+        return self._index.search(queries, n)[1]
 
     def content(self):
-        """Return all keys, cell by cell in the order they are held, and the number in each."""
-        keys = [self._entries(cell)[0].copy() for cell in range(len(self.centroids))]
-        return np.concatenate(keys), np.array([len(k) for k in keys], np.int64)
+        """Return the live rows, cell by cell in the order they are held, and the number in each."""
+        rows = [self.rows(cell) for cell in range(self.free_cell)]
+        return np.concatenate(rows), np.array([len(r) for r in rows], np.int64)
+
+    def rows(self, cell):
+        """Return the rows (n,) in a cell."""
+        n = self._index.invlists.list_size(cell)
+        if n == 0:
+            return np.empty(0, np.int64)
+        return faiss.rev_swig_ptr(self._index.invlists.get_ids(cell), n).copy()
 
     def codes(self, cell):
-        """Return the half-precision vectors (n, D) of a cell."""
-        return self._entries(cell)[1].view(np.float16)
-
-    def _entries(self, cell):
-        """Return views of the keys (n,) and half-precision codes (n, 2 D) of a cell."""
-        n, size = self._lists.list_size(cell), self._index.code_size
+        """Return the half-precision vectors (n, D) in a cell, as they are held."""
+        n, dim = self._index.invlists.list_size(cell), self._index.d
         if n == 0:
-            return np.empty(0, np.int64), np.empty((0, size), np.uint8)
-        keys = faiss.rev_swig_ptr(self._lists.get_ids(cell), n)
-        codes = faiss.rev_swig_ptr(self._lists.get_codes(cell), n * size)
-        return keys, codes.reshape(n, size)
+            return np.empty((0, dim), np.float16)
+        codes = faiss.rev_swig_ptr(self._index.invlists.get_codes(cell), n * 2 * dim)
+        return codes.view(np.float16).reshape(n, dim)
 
-    def _reserve(self, n_rows):
-        n = len(self.cell_of_row)
-        if n_rows > n:
-            self.cell_of_row.resize(n_rows + n_rows // 8, refcheck=False)
-            self.cell_of_row[n:] = -1
+    def places(self):
+        """Return cell and position in it (N, 2) of every row, as the direct map has them."""
+        places = faiss.vector_to_array(self._index.direct_map.array)
+        return np.stack([places >> 32, places & (2**32 - 1)], axis=1)
 
 
 class StepwiseKMeans:
@@ -184,11 +191,6 @@ def assign(vectors, centroids):
     return faiss.knn(vectors, centroids, 1)[1][:, 0]
 
 
-_CELLS_PER_ROOT = 4  # cells = 4 * sqrt(vectors), so that finding and reading cells cost alike
-_SAMPLE_PER_CELL = 32
-_CHUNK = 8192
-
-
 class GrowingCells:
     """The cells in use and the next ones in the making.
 
@@ -196,26 +198,22 @@ class GrowingCells:
     ----------
     exact_limit : int
         Up to this many vectors there are no cells.
-    seed : int
-        For the sample that the cells are learned from.
     """
 
-    def __init__(self, exact_limit, seed=0):
+    def __init__(self, exact_limit):
         self.exact_limit = exact_limit
-        self.seed = seed
-        self.serving = None
         self.discard()
 
     def discard(self):
         """Have no cells; they are made anew if there is need."""
         self.serving = None
-        self._phase = ""
         self.stop_making()
 
     def stop_making(self):
         """Give up the next cells."""
         self.kmeans = self.next = None
-        self.cursor = self.pace = 0
+        self.pace = 0  # rows to work on for each vector of an update
+        self._phase = ""
 
     @property
     def is_making(self):
@@ -223,13 +221,12 @@ class GrowingCells:
         return self.kmeans is not None or self.next is not None
 
     def sync(self, store, rows):
-        """Make the cells hold these rows as the store has them: not, or under the present key."""
+        """Make the cells hold these rows, increasing, as the store has them."""
         self._phase = "sync"
-        for cells in (self.serving, self.next):
-            if cells is not None:
-                cells.drop(rows[cells.has(rows)])
-                live = rows[store.owners[rows] > 0]
-                cells.put(live, store.keys[live], store.vectors[live])
+        if self.serving is not None:
+            self._put(self.serving, store, rows)
+        if self.next is not None:  # what it does not have yet it comes to later
+            self._put(self.next, store, rows[: rows.searchsorted(len(self.next))])
         self._phase = ""
 
     def work(self, store, n_updates):
@@ -261,10 +258,9 @@ class GrowingCells:
     def _start(self, store):
         n = store.n_live
         n_cells = max(1, int(_CELLS_PER_ROOT * math.sqrt(n)))
-        rng = np.random.default_rng([self.seed, store.serial])
+        rng = np.random.default_rng([0, store.serial])
         live = np.flatnonzero(store.owners[: store.n_rows])
         sample = rng.choice(live, min(n, _SAMPLE_PER_CELL * n_cells), replace=False)
-        self.cursor = 0
         self.kmeans = StepwiseKMeans(sample, store.vectors[sample[:n_cells]])
         self.pace = math.ceil((self.kmeans.n_left + n) / max(1, n // 4))
 
@@ -274,11 +270,13 @@ class GrowingCells:
             if not self.kmeans.n_left:
                 self.next, self.kmeans = Cells(self.kmeans.centroids, store.n_live), None
             return n_done
-        rows = np.arange(self.cursor, min(self.cursor + n, store.n_rows))
-        new = rows[(store.owners[rows] > 0) & ~self.next.has(rows)]
-        self.next.put(new, store.keys[new], store.vectors[new])
-        self.cursor += len(rows)
-        if self.cursor == store.n_rows:
+        first = len(self.next)
+        rows = np.arange(first, min(first + n, store.n_rows))
+        self._put(self.next, store, rows)
+        if len(self.next) >= store.n_rows:
             self.serving = self.next
             self.stop_making()
         return len(rows)
+
+    def _put(self, cells, store, rows):
+        cells.put(rows, store.vectors[rows], store.owners[rows] > 0)

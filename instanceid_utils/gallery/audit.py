@@ -4,24 +4,23 @@ from __future__ import annotations
 
 import numpy as np
 
-from instanceid_utils.gallery.store.checks import MAX_ID, UNIT_TOLERANCE
-from instanceid_utils.gallery.store.core import MEAN
-from instanceid_utils.gallery.store.inverted_file import ROW_BITS, ROW_MASK
-from instanceid_utils.gallery.store.vector_index import FAR, FREE
+from instanceid_utils.gallery.arguments import MAX_ID, UNIT_TOLERANCE
+from instanceid_utils.gallery.contents import MEAN
+from instanceid_utils.gallery.vector_index import FAR, FREE, ROW_BITS, ROW_MASK
 
 
 class GalleryCorruptError(RuntimeError):
     """A gallery that contradicts itself; the message says where."""
 
 
-def audit(core):
-    """Raise a GalleryCorruptError for the first thing in a `GalleryCore` that is not so."""
-    _audit_rows(core.index)
-    _audit_table(core.table, core.index)
-    _audit_policy(core)
-    for cells in (core.index.cells.serving, core.index.cells.next):
+def audit(contents):
+    """Raise a GalleryCorruptError for the first thing in a `GalleryContents` that is not so."""
+    _audit_rows(contents.index)
+    _audit_table(contents.table, contents.index)
+    _audit_policy(contents)
+    for cells in (contents.index.cells.serving, contents.index.cells.next):
         if cells is not None:
-            _audit_cells(cells, core.index, complete=cells is core.index.cells.serving)
+            _audit_cells(cells, contents.index, complete=cells is contents.index.cells.serving)
 
 
 def _must(condition, message):
@@ -72,37 +71,31 @@ def _audit_table(table, index):
     _must(np.isfinite(seen) & (seen <= table.latest), "a time is not finite, or after the latest")
 
 
-def _audit_policy(core):
-    rows = core.table.rows[: core.table.n_slots]
-    rows = rows[core.table.ids[: len(rows)] > 0]
-    _must(
-        (rows[:, MEAN] >= 0) == (core.policy != "exemplars"),
-        f'moving averages do not go with policy "{core.policy}"',
-    )
-    averaged = core.table.n_averaged[: core.table.n_slots][core.table.ids[: core.table.n_slots] > 0]
-    _must(averaged >= (core.policy != "exemplars"), "a moving average is of nothing")
-    _must(
-        (rows[:, 1:] >= 0).any(axis=1) == (core.policy != "mean"),
-        f'exemplars do not go with policy "{core.policy}"',
-    )
+def _audit_policy(contents):
+    table, policy = contents.table, contents.policy
+    used = np.flatnonzero(table.ids[: table.n_slots])
+    has_mean = table.rows[used, MEAN] >= 0
+    has_exemplars = (table.rows[used, 1:] >= 0).any(axis=1)
+    _must(has_mean == (policy != "exemplars"), f'moving averages do not go with policy "{policy}"')
+    _must(has_exemplars == (policy != "mean"), f'exemplars do not go with policy "{policy}"')
+    _must(table.n_averaged[used] >= has_mean, "a moving average is of nothing")
 
 
 def _audit_cells(cells, index, complete):
-    keys, sizes = cells.content()
-    rows = keys & ROW_MASK
-    _must(len(cells) == len(keys) and (rows < index.n_rows).all(), "cells are miscounted")
-    _must(index.keys[rows] == keys, "a cell holds a key that is gone")
-    _must(index.owners[rows] != FREE, "a cell holds a free row")
-    _must(len(np.unique(rows)) == len(rows), "cells hold a row twice")
-    _must(
-        cells.cell_of_row[rows] == np.repeat(np.arange(len(sizes)), sizes),
-        "a row is in another cell than is noted",
-    )
-    _must(np.count_nonzero(cells.cell_of_row >= 0) == len(rows), "a row is noted, but in no cell")
-    _must(not complete or len(rows) == index.n_live, "a vector is in no cell")
-    first = 0
-    for cell, size in enumerate(sizes.tolist()):
-        here = rows[first : first + size]
-        difference = np.abs(cells.codes(cell) - index.vectors[here])
+    places, n_found = cells.places(), 0
+    for cell in range(cells.free_cell + 1):
+        rows = cells.rows(cell)
+        held = np.stack([np.full(len(rows), cell), np.arange(len(rows))], axis=1)
+        _must((rows >= 0) & (rows < len(places)), "a cell holds a row that does not exist")
+        _must(places[rows] == held, "a row is in another place than is noted, or twice")
+        n_found += len(rows)
+        live = rows[rows < index.n_rows]
+        live = live[index.owners[live] != FREE]
+        if cell == cells.free_cell:
+            _must(len(live) == 0, "a vector is where no search looks")
+            continue
+        _must(len(live) == len(rows), "a cell holds a free row")
+        difference = np.abs(cells.codes(cell) - index.vectors[rows])
         _must(difference < 1e-3, "a cell holds another vector than its row")
-        first += size
+    _must(n_found == len(places) == len(cells), "cells are miscounted")
+    _must(not complete or cells.n_live == index.n_live, "a vector is in no cell")

@@ -12,7 +12,7 @@ import functools
 
 import numpy as np
 
-from instanceid_utils.gallery.store.checks import MAX_ID
+from instanceid_utils.gallery.arguments import MAX_ID
 
 _MIN_SLOTS = 1024
 
@@ -24,11 +24,11 @@ class IdentityTable:
     ----------
     width : int
         Most vectors an ID can have.
-    journal : Journal
+    undo_log : UndoLog
         Records each write, for the caller to undo or commit.
     """
 
-    def __init__(self, width, journal):
+    def __init__(self, width, undo_log):
         self.slot_of = {}
         self.next_id = 1
         self.taken = set()  # IDs above next_id that were in use at any time
@@ -41,7 +41,7 @@ class IdentityTable:
         self.rows = np.full((_MIN_SLOTS, width), -1, np.int32)
         self.last_seen = np.zeros(_MIN_SLOTS, np.float64)
         self.n_averaged = np.zeros(_MIN_SLOTS, np.int64)
-        self._journal = journal
+        self._log = undo_log
 
     def new_id(self):
         """Return the lowest ID above all it returned before that was never in use.
@@ -51,14 +51,14 @@ class IdentityTable:
         OverflowError
             If all IDs up to 2**63 - 1 are gone.
         """
-        journal, new = self._journal, self.next_id
+        log, new = self._log, self.next_id
         while new in self.taken:
-            journal.on_undo(self.taken.add, new)
+            log.on_undo(self.taken.add, new)
             self.taken.discard(new)
             new += 1
         if new > MAX_ID:
             raise OverflowError(f"no ID is left: {MAX_ID} (2**63 - 1) is the last one")
-        journal.set(self, next_id=new + 1)
+        log.set(self, next_id=new + 1)
         return new
 
     def slots(self, ids):
@@ -68,53 +68,53 @@ class IdentityTable:
 
     def open(self, ids):
         """Give a slot without rows to each of a list of new IDs."""
-        journal = self._journal
+        log = self._log
         last = slice(max(0, len(self.free) - len(ids)), None)
         reused = self.free[last]
         n_new = len(ids) - len(reused)
         self._reserve(self.n_slots + n_new)
-        journal.on_undo(self.free.__setitem__, last, reused)
+        log.on_undo(self.free.__setitem__, last, reused)
         del self.free[last]
         slots = [*reused[::-1], *range(self.n_slots, self.n_slots + n_new)]
-        journal.set(self, n_slots=self.n_slots + n_new)
-        journal.on_undo(self._forget, ids)
+        log.set(self, n_slots=self.n_slots + n_new)
+        log.on_undo(self._forget, ids)
         self.slot_of.update(zip(ids, slots))
         slots = np.array(slots, np.int64)
-        journal.write(self.ids, slots, ids)
-        journal.write(self.rows, slots, -1)
-        journal.write(self.n_averaged, slots, 0)
+        log.write(self.ids, slots, ids)
+        log.write(self.rows, slots, -1)
+        log.write(self.n_averaged, slots, 0)
         self._take(ids)
         return slots
 
     def close(self, ids, slots):
         """Free the slots of a list of IDs."""
-        journal, n_free = self._journal, len(self.free)
-        journal.set(self, n_listed=self.n_listed - int((self.rows[slots] >= 0).sum()))
-        journal.write(self.ids, slots, 0)
-        journal.write(self.rows, slots, -1)
-        journal.on_undo(self.slot_of.update, list(zip(ids, slots.tolist())))
+        log, n_free = self._log, len(self.free)
+        log.set(self, n_listed=self.n_listed - int((self.rows[slots] >= 0).sum()))
+        log.write(self.ids, slots, 0)
+        log.write(self.rows, slots, -1)
+        log.on_undo(self.slot_of.update, list(zip(ids, slots.tolist())))
         self._forget(ids)
-        journal.on_undo(self.free.__delitem__, slice(n_free, None))
+        log.on_undo(self.free.__delitem__, slice(n_free, None))
         self.free.extend(slots[::-1].tolist())
 
     def saw(self, slots, time):
         """Note when IDs were last seen, all at one time."""
-        self._journal.write(self.last_seen, slots, time)
-        self._journal.set(self, latest=max(self.latest, float(time)))
+        self._log.write(self.last_seen, slots, time)
+        self._log.set(self, latest=max(self.latest, float(time)))
 
     def averaged(self, slots, n):
         """Note how many vectors went into the moving averages."""
-        self._journal.write(self.n_averaged, slots, n)
+        self._log.write(self.n_averaged, slots, n)
 
     def list_rows(self, slots, columns, rows):
         """List rows, or -1 for none, in columns of slots."""
         before, after = self.rows[slots, columns] >= 0, rows >= 0
         gain = int(np.count_nonzero(after)) - int(np.count_nonzero(before))
-        self._journal.set(self, n_listed=self.n_listed + gain)
-        self._journal.write(self.rows, (slots, columns), rows)
+        self._log.set(self, n_listed=self.n_listed + gain)
+        self._log.write(self.rows, (slots, columns), rows)
         if gain > 0:
             most = int(np.count_nonzero(self.rows[slots] >= 0, axis=1).max())
-            self._journal.set(self, most=max(self.most, most))
+            self._log.set(self, most=max(self.most, most))
 
     def _forget(self, ids):
         for i in ids:
@@ -126,9 +126,9 @@ class IdentityTable:
             if i == next_id:
                 next_id += 1
             elif i > next_id and i not in self.taken:
-                self._journal.on_undo(self.taken.discard, i)
+                self._log.on_undo(self.taken.discard, i)
                 self.taken.add(i)
-        self._journal.set(self, next_id=next_id)
+        self._log.set(self, next_id=next_id)
 
     def _reserve(self, n_slots):
         if n_slots > len(self.ids):
