@@ -15,13 +15,7 @@ import pytest
 
 from instanceid_utils.gallery.gallery import Gallery
 from instanceid_utils.gallery.gallery_file import GalleryFileError, read_arrays, write_arrays
-
-DIM = 16
-
-
-def draw(n, seed=0, dim=DIM):
-    vectors = np.random.default_rng(seed).normal(size=(n, dim))
-    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+from tests.galleries import DIM, draw
 
 
 def make_gallery(policy="exemplars"):
