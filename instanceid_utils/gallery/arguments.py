@@ -15,14 +15,7 @@ POLICIES = ("exemplars", "mean", "both")
 
 def check_ids(ids, name="ids"):
     """Return different positive integers as int64 (N,), or raise a ValueError."""
-    array = np.asarray(ids)
-    if array.size == 0:
-        array = array.astype(np.int64)
-    if array.ndim != 1 or array.dtype.kind not in "iu":
-        raise ValueError(
-            f"{name}: expected integers of shape (N,), from 1 to 2**63 - 1, "
-            f"got {array.dtype} of shape {array.shape}"
-        )
+    array = _integers(ids, name, "shape (N,), from 1 to 2**63 - 1", ndim=1)
     listed = array.tolist()
     if listed and not 0 < min(listed) <= max(listed) <= MAX_ID:
         bad = next(i for i in listed if not 0 < i <= MAX_ID)
@@ -35,19 +28,28 @@ def check_ids(ids, name="ids"):
 
 def check_id_rows(ids, n, name="ids"):
     """Return int64 (n, M), IDs beside each of n vectors: as given, or the same (M,) for all."""
-    array = np.asarray(ids)
-    if array.ndim != 2:
-        ids = check_ids(array, name)
+    if np.ndim(ids) != 2:
+        ids = check_ids(ids, name)
         return np.broadcast_to(ids, (n, len(ids)))
-    if array.dtype.kind not in "iu" or len(array) != n:
-        raise ValueError(
-            f"{name}: expected integers of shape (M,) or ({n}, M), "
-            f"got {array.dtype} of shape {array.shape}"
-        )
+    array = _integers(ids, name, f"shape (M,) or ({n}, M)", ndim=2)
+    if len(array) != n:
+        raise ValueError(f"{name}: expected a row for each of {n} vectors, got {len(array)}")
     bad = array[((array < 1) & (array != -1)) | (array > MAX_ID)]
     if bad.size:
         raise ValueError(f"{name}: expected IDs from 1 to 2**63 - 1, or -1, got {bad[0]}")
     return array.astype(np.int64, copy=False)
+
+
+def _integers(values, name, expected, ndim):
+    """Return an array of integers; what is empty has no type of its own."""
+    array = np.asarray(values)
+    if array.size == 0:
+        array = array.astype(np.int64)
+    if array.ndim != ndim or array.dtype.kind not in "iu":
+        raise ValueError(
+            f"{name}: expected integers of {expected}, got {array.dtype} of shape {array.shape}"
+        )
+    return array
 
 
 def check_vectors(vectors, dim, n=None, name="vectors"):
@@ -113,11 +115,7 @@ def check_count(value, name, least=1, most=MAX_ID + 1):
 
 def check_keys(keys, known, id):
     """Tell which of the known keys are chosen; some but not all of them must be."""
-    array = np.asarray(keys)
-    if array.size == 0:
-        array = array.astype(np.int64)
-    if array.ndim != 1 or array.dtype.kind not in "iu":
-        raise ValueError(f"keys: expected integers of shape (N,), got {array.dtype} {array.shape}")
+    array = _integers(keys, "keys", "shape (N,)", ndim=1)
     strange = np.setdiff1d(array, known)
     if strange.size:
         raise ValueError(f"keys: ID {id} has no exemplar with key {strange[0]}")

@@ -210,7 +210,7 @@ def _n_bits(path):
 
 
 def _open_camera(index: int) -> cv2.VideoCapture:
-    set_level = getattr(cv2, "setLogLevel", None) or cv2.utils.logging.setLogLevel
+    set_level = getattr(cv2, "setLogLevel", None) or cv2.utils.logging.setLogLevel  # type: ignore[attr-defined]
     level = set_level(0)  # the error below says it in one line
     capture = cv2.VideoCapture(index)
     set_level(level)
