@@ -58,7 +58,7 @@ def encode(path, n, codec="libx264", rate=10, aspect=None, matrix=None, **option
         for t in range(n):
             frame = av.VideoFrame.from_ndarray(picture(t), format="rgb24")
             if matrix:
-                frame = frame.reformat(format="yuv420p", dst_colorspace="BT2020")
+                frame = frame.reformat(format="yuv420p", dst_colorspace=9)
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
     return path
