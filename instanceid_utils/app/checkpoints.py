@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from instanceid_utils.json_files import read_json
 from instanceid_utils.tracking.decision import Decision
 from instanceid_utils.tracking.tracker import InstanceID
 
@@ -87,7 +88,7 @@ class Checkpoints:
             raise FileNotFoundError(f"{self.folder.parent}: holds no unfinished run to go on with")
         path = there[-1] / "run.json"
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
+            content = read_json(path)
             facts, notes = content["facts"], content["outputs"]
             waiting = {
                 index: (np.array(ids, np.int64), tuple(map(_decision, decisions)), cut)
@@ -95,7 +96,7 @@ class Checkpoints:
             }
             with np.load(there[-1] / "outputs.npz", allow_pickle=False) as arrays:
                 outputs = notes, dict(arrays)
-        except (json.JSONDecodeError, KeyError, TypeError, UnicodeDecodeError) as error:
+        except (ValueError, KeyError, TypeError) as error:
             raise ValueError(f"{path}: damaged ({error!r})") from error
         for key, value in self.facts.items():
             if facts.get(key) != value:

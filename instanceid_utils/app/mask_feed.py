@@ -11,7 +11,6 @@ import numpy as np
 
 from instanceid_utils.app.frame_matching import Matching, divide
 from instanceid_utils.formats import FormatError, FrameMasks, clean_masks, from_model, read_masks
-from instanceid_utils.segments.segments import find_segments
 from instanceid_utils.video.reader import image_files, read_video
 from instanceid_utils.video.segmenters import BackgroundSegmenter
 
@@ -31,11 +30,6 @@ class MaskFeed:
         See `app.track_video`.
     clean : dict
         Options of `formats.clean_masks`; None stands for its default.
-
-    Attributes
-    ----------
-    n_images : int or None
-        Number of frames of a folder.
 
     Raises
     ------
@@ -85,7 +79,6 @@ class MaskFeed:
             masks = {number: name for number, name in masks.items() if name in beside}
         one_file = not Path(self.description).is_dir()
         stems = None if self._files is None else [path.stem for path in self._files]
-        self.n_images = None if stems is None else len(stems)
         n_frames = len(stems) if stems else self.info.n_frames if self.info.counted else None
         if first_number is None and stems is None:
             first_number = getattr(self.reader, "first_number", None)
@@ -149,7 +142,7 @@ class MaskFeed:
             return None
         if len(keys) == 1:
             return self.reader[keys[0]]
-        return _together(index, [from_model(self.reader[key], index, shape) for key in keys])
+        return _together(index, [from_model(self.reader[key], index, shape) for key in keys], shape)
 
     def _tell(self, n_frames):
         if not self.matching.counts(n_frames)[1]:
@@ -191,11 +184,11 @@ def _files_of_folder(source, masks):
     return frames, {path.stem for path in others}
 
 
-def _together(number, parts):
+def _together(number, parts, shape):
     """Make one of the masks of a frame that come in a file for each object."""
     stacks = []
     for part in parts:
-        segments = find_segments(part.masks)
+        segments = part.find_segments(shape)
         stack = np.zeros((len(segments), *segments.frame_shape), bool)
         for mask, patch, (left, top, right, bottom) in zip(
             stack, segments.patches, segments.boxes_tlbr.tolist()

@@ -7,8 +7,8 @@
 ``mots.txt``           MOTS masks; frames count as the masks or names that came in, or from 0
 ``youtube_vis.json``   YouTube-VIS (COCO-VIS) masks, one entry per ID
 ``decisions.jsonl``    why each segment got its ID, one JSON line each
-``pictures.png``  one row per ID: first seen, last seen, crops (``_2`` and on for more)
-``pictures.png``       who is seen when
+``contact_sheet.png``  one row per ID: first seen, last seen, crops (``_2`` and on for more)
+``timeline.png``       who is seen when
 ``summary.json``       what was done, and whether it is complete
 =====================  ====================================================================
 

@@ -32,7 +32,7 @@ class TrackLoop:
     ----------
     tracker : tracking.InstanceID
     feed : mask_feed.MaskFeed
-    sink : export.TrackOutputs
+    sink : outputs.TrackOutputs
     checkpoints : checkpoints.Checkpoints
     checkpoint_every : int
         Frames.

@@ -92,7 +92,7 @@ def track_video(
     source : path-like, str or int
         Video file, folder of images, stream or camera, see `video.read_video`.
     out_dir : path-like
-        See `export` for what it holds in the end.
+        See `outputs` for what it holds in the end.
     embedder : embedding.Embedder, optional
         The shipped one by default.
     masks : path-like or mapping, optional
@@ -106,7 +106,7 @@ def track_video(
     first_frame : int, optional
         Number of the first frame in ``mots.txt``; that of its masks or of its name by default,
         or 0.
-    segmenter : segmenters.Segmenter, optional
+    segmenter : video.Segmenter, optional
         `video.BackgroundSegmenter` by default.
     min_area, min_score : optional
         See `formats.clean_masks`.

@@ -46,12 +46,16 @@ def read_image(path: str | os.PathLike, bits: int = 16) -> np.ndarray:
     OSError
         If it cannot be opened.
     """
-    data = _checked_bytes(path)
-    return to_rgb(_decode(path, data, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH), bits)
+    return to_rgb(read_bgr(path), bits)
+
+
+def read_bgr(path: str | os.PathLike) -> np.ndarray:
+    """Read a picture as `read_image` does, but as OpenCV has it: BGR, uint8 or uint16."""
+    return _decode(path, _checked_bytes(path), cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
 
 
 def to_rgb(image, bits=16):
-    """Make 8-bit RGB of what OpenCV decodes.
+    """Make 8-bit RGB of what `read_bgr` reads.
 
     Parameters
     ----------
@@ -62,8 +66,6 @@ def to_rgb(image, bits=16):
     """
     if image.dtype == np.uint16:
         image = np.minimum(image >> (bits - 8), 255).astype(np.uint8)
-    elif image.dtype != np.uint8:
-        raise ValueError(f"expected a picture of 8 or 16 bits, got {image.dtype}")
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB, dst=image)
 
 

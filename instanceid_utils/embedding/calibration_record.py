@@ -5,12 +5,22 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import asdict, dataclass, field, fields
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from instanceid_utils.atomic_files import write_atomically
+from instanceid_utils.json_files import read_json
+
 VERSION = 1
+_NUMBER = (int, float)
+_KINDS: dict[str, tuple] = {  # of what is no number
+    "rule": (str,),
+    "target": (*_NUMBER, type(None)),
+    "intervals": (dict,),
+    "curves": (dict,),
+    "weights_sha256": (str, type(None)),
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,7 +83,7 @@ class Calibration:
         if self.weights_sha256 is None or sha256 != self.weights_sha256:
             raise ValueError(
                 f"this threshold was calibrated for weights {_short(self.weights_sha256)}, not "
-                f"for {_short(sha256)}: calibrate again with calibration.calibrate_dataset"
+                f"for {_short(sha256)}: calibrate again with evaluation.calibrate_dataset"
             )
         return self.threshold
 
@@ -88,7 +98,7 @@ class Calibration:
         """Return it as JSON text, and write it to `path` if given."""
         text = json.dumps(self.as_dict(), indent=1)
         if path is not None:
-            Path(path).write_text(text + "\n", encoding="utf-8")
+            write_atomically(path, text + "\n")
         return text
 
     @classmethod
@@ -98,7 +108,8 @@ class Calibration:
         Raises
         ------
         ValueError
-            If it is no calibration, of another version, or its threshold is out of range.
+            If it is no calibration, of another version, or holds what cannot be, such as a
+            threshold that is out of range.
         """
         if not isinstance(facts, dict) or facts.get("version") != VERSION:
             raise ValueError(f"{source}: not a calibration of version {VERSION}")
@@ -107,20 +118,26 @@ class Calibration:
         if missing:
             raise ValueError(f"{source}: {', '.join(sorted(missing))} missing")
         values = {name: facts[name] for name in names}
+        for name, value in values.items():
+            kinds = _KINDS.get(name, _NUMBER)
+            if not isinstance(value, kinds) or isinstance(value, bool):
+                expected = " or ".join(kind.__name__ for kind in kinds)
+                raise ValueError(f"{source}: {name}: expected {expected}, got {value!r:.40}")
         if not 0.0 < values["threshold"] <= 2.0:
             raise ValueError(f"{source}: threshold must be in (0, 2], got {values['threshold']}")
-        values["intervals"] = {name: tuple(ends) for name, ends in values["intervals"].items()}
-        values["curves"] = {name: np.array(c) for name, c in values["curves"].items()}
+        try:
+            values["intervals"] = {
+                name: (float(low), float(high)) for name, (low, high) in values["intervals"].items()
+            }
+            values["curves"] = {name: np.array(c, float) for name, c in values["curves"].items()}
+        except (TypeError, ValueError, OverflowError) as error:
+            raise ValueError(f"{source}: intervals, curves: expected numbers ({error})") from error
         return cls(**values)
 
     @classmethod
     def from_json(cls, path: str | os.PathLike) -> Calibration:
         """Read what `to_json` wrote."""
-        try:
-            facts = json.loads(Path(path).read_text(encoding="utf-8"))
-        except (UnicodeDecodeError, json.JSONDecodeError) as error:
-            raise ValueError(f"{path}: not a JSON file ({error})") from error
-        return cls.from_dict(facts, source=str(path))
+        return cls.from_dict(read_json(path), source=str(path))
 
 
 def _short(sha256):

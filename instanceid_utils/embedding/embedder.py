@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from instanceid_utils.embedding import weights
-from instanceid_utils.embedding.calibration_record import Calibration
 from instanceid_utils.embedding.runtimes import BACKENDS, BATCH_SIZES, KerasNetwork, OnnxNetwork
 from instanceid_utils.segments.crops import MARGIN, cut_crops
 from instanceid_utils.segments.segments import check_frame, find_segments
@@ -111,12 +110,9 @@ class Embedder:
             network = OnnxNetwork(model, providers=providers, threads=threads)
         else:
             network = _load_keras(card_path)
-        calibrated, threshold = weights.calibration_path(card_path), None
-        if calibrated.exists():
-            threshold = Calibration.from_json(calibrated).require_weights(facts["sha256"])
         embedder = cls(
             network,
-            threshold=threshold,
+            threshold=weights.read_threshold(card_path, facts),
             weights_sha256=facts["sha256"],
             margin=facts.get("margin", MARGIN),
             card=facts,

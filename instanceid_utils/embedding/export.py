@@ -8,7 +8,6 @@ from pathlib import Path
 
 from instanceid_utils.atomic_files import write_atomically
 from instanceid_utils.embedding import weights
-from instanceid_utils.embedding.calibration_record import Calibration
 from instanceid_utils.segments.crops import FILL, MARGIN
 
 KINDS = ("onnx", "tflite")
@@ -54,10 +53,6 @@ def export(card: str | os.PathLike | None, out: str | os.PathLike) -> tuple[Path
 def describe(card_path: Path, facts: dict) -> dict:
     """Say in JSON values what a runtime has to be given, and what it gives."""
     size = facts["architecture"]["crop_size"]
-    calibrated = weights.calibration_path(card_path)
-    threshold = None
-    if calibrated.exists():
-        threshold = Calibration.from_json(calibrated).require_weights(facts["sha256"])
     return {
         "weights_sha256": facts["sha256"],
         "input": {
@@ -77,7 +72,7 @@ def describe(card_path: Path, facts: dict) -> dict:
             "dtype": "float32",
             "length": 1.0,
             "distance": "L2, not squared: two crops are taken for one instance below the threshold",
-            "threshold": threshold,
+            "threshold": weights.read_threshold(card_path, facts),
         },
     }
 

@@ -8,6 +8,7 @@ beside them is the same network for ONNX Runtime, bound to the card by its own S
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 import zipfile
@@ -17,7 +18,9 @@ from typing import Any
 import numpy as np
 
 from instanceid_utils.atomic_files import replacing, write_atomically
+from instanceid_utils.embedding.calibration_record import Calibration
 from instanceid_utils.embedding.onnx_graph import build_graph, can_export
+from instanceid_utils.json_files import read_json
 
 _PACKAGE = Path(__file__).parents[1]
 _SHIPPED = (_PACKAGE / "_weights", _PACKAGE.parent / "data" / "weights")
@@ -88,8 +91,9 @@ def save_weights(network: Any, card_path: str | os.PathLike, architecture: dict,
     card = {"sha256": digest, "architecture": architecture, **facts}
     if can_export(architecture):
         model = build_graph(architecture, network.get_weights(), {"sha256": digest})
-        write_atomically(onnx_path(card_path), model.SerializeToString(deterministic=True))
-        card["onnx_sha256"] = file_sha256(onnx_path(card_path))
+        data = model.SerializeToString(deterministic=True)
+        write_atomically(onnx_path(card_path), data)
+        card["onnx_sha256"] = hashlib.sha256(data).hexdigest()
     else:
         onnx_path(card_path).unlink(missing_ok=True)  # of other weights of this name
     write_atomically(card_path, json.dumps(card, indent=2) + "\n")
@@ -103,12 +107,26 @@ def _as_bytes(architecture):
 def read_card(card_path: str | os.PathLike) -> dict[str, Any]:
     """Read a card; ValueError if it is none."""
     try:
-        card = json.loads(Path(card_path).read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise ValueError(f"{card_path}: expected a JSON card of weights: {error}") from None
+        card = read_json(card_path)
+    except ValueError as error:
+        raise ValueError(f"{error}: expected a card of weights") from None
     if not isinstance(card, dict) or not {"sha256", "architecture"} <= set(card):
         raise ValueError(f"{card_path}: expected a card with 'sha256' and 'architecture'")
+    if not isinstance(card["architecture"], dict):
+        raise ValueError(f"{card_path}: architecture: expected arguments by name")
     return card
+
+
+def read_threshold(card_path: str | os.PathLike, card: dict[str, Any]) -> float | None:
+    """Read the calibrated threshold of a card; None if the weights have no calibration.
+
+    Raises
+    ------
+    ValueError
+        If the calibration is damaged, or was made for other weights.
+    """
+    path = calibration_path(card_path)
+    return Calibration.from_json(path).require_weights(card["sha256"]) if path.exists() else None
 
 
 def load_onnx(card_path: str | os.PathLike, card: dict[str, Any]) -> bytes:
@@ -127,15 +145,22 @@ def load_onnx(card_path: str | os.PathLike, card: dict[str, Any]) -> bytes:
             f"{path}: there is none, these weights were saved without; backend='keras' runs them, "
             "and `instanceid export` writes one"
         )
-    if path.stat().st_size > MAX_BYTES:
-        raise ValueError(f"{path}: expected a model of a few MB, got {path.stat().st_size} bytes")
-    digest = file_sha256(path)
-    if digest != card.get("onnx_sha256"):
+    return _read_bound(path, card.get("onnx_sha256"), card_path)
+
+
+def _read_bound(path, sha256, card_path):
+    """Read a file that a card names by its hash."""
+    size = path.stat().st_size
+    if size > MAX_BYTES:
+        raise ValueError(f"{path}: expected weights of a few MB, got {size} bytes")
+    data = path.read_bytes()
+    digest = hashlib.sha256(data).hexdigest()
+    if digest != sha256:
         raise ValueError(
-            f"{path}: SHA-256 is {digest}, its card {Path(card_path).name} says "
-            f"{card.get('onnx_sha256')}: the file is damaged or belongs to another card"
+            f"{path}: SHA-256 is {digest}, its card {Path(card_path).name} says {sha256}: "
+            "the file is damaged or belongs to another card"
         )
-    return path.read_bytes()
+    return data
 
 
 def load_weights(card_path: str | os.PathLike) -> tuple:
@@ -160,18 +185,14 @@ def load_weights(card_path: str | os.PathLike) -> tuple:
     card_path = Path(card_path)
     card = read_card(card_path)
     path = card_path.with_suffix(".npz")
-    if path.stat().st_size > MAX_BYTES:
-        raise ValueError(f"{path}: expected weights of a few MB, got {path.stat().st_size} bytes")
-    digest = file_sha256(path)
-    if digest != card["sha256"]:
-        raise ValueError(
-            f"{path}: SHA-256 is {digest}, its card {card_path.name} says {card['sha256']}: "
-            "the file is damaged or belongs to another card"
-        )
+    data = _read_bound(path, card["sha256"], card_path)
     from instanceid_utils.embedding.network import build_network
 
-    network = build_network(**card["architecture"])
-    with np.load(path, allow_pickle=False) as arrays:
+    try:
+        network = build_network(**card["architecture"])
+    except TypeError as error:
+        raise ValueError(f"{card_path}: architecture: {error}") from error
+    with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
         values = [arrays[name] for name in sorted(arrays.files) if name[:1] == "w"]
         told = arrays["architecture"] if "architecture" in arrays.files else None
     shapes = [tuple(w.shape) for w in network.weights]

@@ -38,6 +38,7 @@ from instanceid_utils.formats import (
 )
 from instanceid_utils.formats.frame_masks import FormatError, FrameMasks, MaskReader, clean_masks
 from instanceid_utils.formats.model_outputs import from_model
+from instanceid_utils.json_files import read_json
 
 __all__ = [
     "FORMATS",
@@ -137,7 +138,7 @@ def detect_format(path: str | os.PathLike) -> str:
     if suffix == ".txt":
         return _text_format(path)
     if suffix == ".json":
-        return _json_format(coco.load_json(path), path)
+        return _json_format(read_json(path, FormatError), path)
     if suffix in (".npz", ".npy"):
         return "npz"
     if suffix in (".tif", ".tiff"):

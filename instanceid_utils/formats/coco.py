@@ -6,11 +6,9 @@ one video per file: COCO itself knows no videos, see `youtube_vis` for a format 
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 import os
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,6 +23,7 @@ from instanceid_utils.formats.frame_masks import (
     number_names,
     safe_name,
 )
+from instanceid_utils.json_files import read_json
 from instanceid_utils.segments.segments import box_segments
 
 logger = logging.getLogger(__name__)
@@ -40,7 +39,7 @@ def read(
 
     ``sequence`` is the name or the id of the video in a CocoVID file, which holds several.
     """
-    content = load_json(path)
+    content = read_json(path, FormatError)
     if isinstance(content, list):
         content = {"annotations": content}
     content = _one_video(content, sequence, path)
@@ -212,16 +211,6 @@ def _number_images(images, annotations, path):
         )
     numbers = number_names(stems)
     return numbers, {image_id: numbers[name] for image_id, name in names.items()}, shapes
-
-
-def load_json(path: str | os.PathLike) -> Any:
-    """Read a JSON file, or raise a FormatError that names it and the line."""
-    try:
-        return json.loads(Path(path).read_bytes())
-    except json.JSONDecodeError as error:
-        raise FormatError(f"{path}: line {error.lineno}: not JSON ({error.msg})") from error
-    except (UnicodeDecodeError, RecursionError, ValueError) as error:
-        raise FormatError(f"{path}: not JSON ({error})") from error
 
 
 def items(content: Any, key: str, path: str | os.PathLike) -> list[dict]:

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from instanceid_utils.formats import rle
-from instanceid_utils.formats.coco import field, items, load_json, score_of
+from instanceid_utils.formats.coco import field, items, score_of
 from instanceid_utils.formats.frame_masks import (
     MAX_SEGMENTS,
     FormatError,
@@ -21,6 +21,7 @@ from instanceid_utils.formats.frame_masks import (
     check_size,
     files_by_number,
 )
+from instanceid_utils.json_files import read_json
 
 
 def read(path, *, frame_shape=None):
@@ -49,7 +50,7 @@ def is_frame(content):
 
 def read_frame(file, number=0, frame_shape=None):
     """Read the objects of one frame."""
-    content = load_json(file)
+    content = read_json(file, FormatError)
     if isinstance(content, dict) and "shapes" in content:
         return _labelme(content, file, number, frame_shape)
     content = {"annotations": content} if isinstance(content, list) else content

@@ -12,7 +12,7 @@ from array import array
 from collections.abc import Sequence
 from pathlib import Path
 
-from instanceid_utils.formats.coco import decode_frame, field, items, load_json, score_of
+from instanceid_utils.formats.coco import decode_frame, field, items, score_of
 from instanceid_utils.formats.frame_masks import (
     FormatError,
     MaskReader,
@@ -20,6 +20,7 @@ from instanceid_utils.formats.frame_masks import (
     number_names,
     safe_name,
 )
+from instanceid_utils.json_files import read_json
 
 
 def read(
@@ -32,7 +33,7 @@ def read(
 
     ``sequence`` is the folder name or the id of the video where the file holds several.
     """
-    content = load_json(path)
+    content = read_json(path, FormatError)
     if isinstance(content, list):
         content = {"annotations": content}
     annotations = items(content, "annotations", path)

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from instanceid_utils.atomic_files import write_atomically
 from instanceid_utils.evaluation.repeated_decisions import replay as track
+from instanceid_utils.json_files import read_json
 from instanceid_utils.pictures.explanations import first_sightings
 from instanceid_utils.tracking.abstention import final_id
 from instanceid_utils.tracking.tracker import InstanceID
@@ -147,13 +148,13 @@ class Review:
         """
         path = Path(folder) / EDITS
         try:
-            notes = json.loads(path.read_text(encoding="utf-8"))
+            notes = read_json(path)
             threshold, edits = float(notes["threshold"]), list(notes["edits"])
             for kind, (frame, row), value in edits:
                 segments = [[frame, row]] if kind == "name" else [[frame, row], value]
                 for t, n in segments:
                     self._updates[t].ids[n]
-        except (UnicodeDecodeError, ValueError, KeyError, TypeError, IndexError) as error:
+        except (ValueError, KeyError, TypeError, IndexError) as error:
             raise ValueError(f"{path}: no edits for this video ({error!r})") from error
         before, self.edits = self.edits, edits
         try:

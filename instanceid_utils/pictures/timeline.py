@@ -13,6 +13,8 @@ from instanceid_utils.video.overlay import id_colour
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+MAX_HEIGHT = 16_000  # pixels of the rows together, in a picture
+
 
 def id_runs(ids: Sequence, rows: Sequence | None = None) -> list:
     """Find the runs of frames in which a row shows one ID without a gap.
@@ -173,23 +175,27 @@ def draw_runs(
     Returns
     -------
     ndarray of shape (H, width, 3), uint8
-        RGB: a row for each ID, a bar for each run, a grey line for each cut, frames below.
+        RGB: a row for each ID, a bar for each run, a grey line for each cut, frames below. Of
+        very many IDs the rows are thinner, and not all are named.
     """
-    order = list(dict.fromkeys(row for row, *_ in runs))
+    order = {row: k for k, row in enumerate(dict.fromkeys(row for row, *_ in runs))}
     left, top, n_rows = 70, 12, max(1, len(order))
+    row_height = max(1, min(row_height, MAX_HEIGHT // n_rows))
+    gap, per_name = (3 if row_height > 8 else 0), -(-14 // row_height)
     scale = (width - left - 20) / max(1, n_frames)
     bottom = top + n_rows * row_height
     picture = np.full((bottom + 34, width, 3), 255, np.uint8)
     for row, id_, start, stop in runs:
-        y = top + order.index(row) * row_height
-        corners = (round(left + start * scale), y + 3), (round(left + stop * scale), y - 4)
-        corner = corners[1][0], corners[1][1] + row_height
-        cv2.rectangle(picture, corners[0], corner, tuple(map(int, id_colour(id_))), -1)
+        y = top + order[row] * row_height
+        low = round(left + start * scale), y + gap
+        high = round(left + stop * scale), y + row_height - 1 - gap
+        cv2.rectangle(picture, low, high, tuple(map(int, id_colour(id_))), -1)
     for cut in cuts:
         x = round(left + cut * scale)
         cv2.line(picture, (x, top), (x, bottom), (150, 150, 150), 1)
-    for k, row in enumerate(order):
-        _text(picture, str(row), left - 8, top + k * row_height + 15, align=1.0)
+    for row, k in order.items():
+        if k % per_name == 0:
+            _text(picture, str(row), left - 8, top + k * row_height + 15, align=1.0)
     cv2.line(picture, (left, bottom), (width - 20, bottom), (0, 0, 0), 1)
     step = _round_step(n_frames / 8)
     for frame in range(0, n_frames + 1, step):

@@ -21,6 +21,7 @@ import numpy as np
 from instanceid_utils.atomic_files import write_atomically
 from instanceid_utils.gallery.gallery import Gallery
 from instanceid_utils.gallery.gallery_file import GalleryFileError
+from instanceid_utils.json_files import read_json
 
 if TYPE_CHECKING:
     from instanceid_utils.tracking.tracker import InstanceID
@@ -148,10 +149,10 @@ def _restored(cls, folder, state, embedder):
 
 def _read(path):
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path)
         head = content["format"], content["version"]
         state, sha256 = content["state"], content["sha256"]
-    except (UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{path}: no saved tracker, or damaged ({error!r})") from error
     if head != (FORMAT, VERSION):
         raise ValueError(f"{path}: expected {FORMAT} version {VERSION}, got {head[0]} {head[1]}")

@@ -19,7 +19,7 @@ import cv2
 import numpy as np
 
 from instanceid_utils.data.davis import natural_key
-from instanceid_utils.data.image_files import read_image, to_rgb
+from instanceid_utils.data.image_files import read_bgr, to_rgb
 from instanceid_utils.video.container import (
     frame_rate,
     open_container,
@@ -117,7 +117,7 @@ def video_info(source: Source, *, fps: float | None = None) -> VideoInfo:
     kind, place = _kind(source)
     if kind == "folder":
         files = image_files(place)
-        height, width = _read_image(files[0]).shape[:2]
+        height, width = _read_bgr(files[0]).shape[:2]
         return VideoInfo(width, height, fps or FOLDER_FPS, len(files))
     if kind == "camera":
         capture = _open_camera(place)
@@ -173,29 +173,34 @@ def _kind(source: Source) -> tuple[str, Any]:
     return ("folder" if path.is_dir() else "file"), path
 
 
-def _read_image(path: Path, bits: int = 16) -> np.ndarray:
+def _read_bgr(path: Path) -> np.ndarray:
     try:
-        return read_image(path, bits)  # checks sizes before it claims memory
+        return read_bgr(path)  # checks sizes before it claims memory
     except ValueError as error:
         if path.suffix.lower() in (".jpg", ".jpeg", ".png", ".webp"):
             raise VideoError(str(error)) from error
-    image = cv2.imread(str(path), cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
+    try:
+        image = cv2.imread(str(path), cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
+    except cv2.error as error:
+        raise VideoError(f"{path}: not an image that OpenCV can read ({error.err})") from error
     if image is None:
         raise VideoError(f"{path}: not an image that OpenCV can read")
-    return to_rgb(image, bits)
+    if image.dtype not in (np.uint8, np.uint16):
+        raise VideoError(f"{path}: expected a picture of 8 or 16 bits, got {image.dtype}")
+    return image
 
 
 def _read_images(files, start, stop, fps):
     """Read images; how many of 16 bits count is told by the first, and then stays so."""
     bits = _n_bits(files[0])
     for index, path in enumerate(files[start:stop], start):
-        yield VideoFrame(index, index / fps, _read_image(path, bits), path.name)
+        yield VideoFrame(index, index / fps, to_rgb(_read_bgr(path), bits), path.name)
 
 
 def _n_bits(path):
     """Return how many bits the values of a 16-bit picture have, of 10, 12, 14 or 16."""
-    image = cv2.imread(str(path), cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
-    if image is None or image.dtype != np.uint16:
+    image = _read_bgr(path)
+    if image.dtype != np.uint16:
         return 16
     bits = next(bits for bits in (10, 12, 14, 16) if image.max() < 2**bits)
     if bits < 16:

@@ -247,3 +247,15 @@ def test_the_rule_that_gives_most_frames_a_mask_is_taken():
     masks = [f"{t:05d}_{k}" for t in range(1, 7) for k in (1, 2)]
     matching = Matching(dict(enumerate(masks)), frames)
     assert [matching.keys(t) for t in range(6)] == [[2 * t, 2 * t + 1] for t in range(6)]
+
+
+def test_boxes_of_a_frame_in_several_files_are_together(tmp_path):
+    frames, labels = write_frames(tmp_path / "frames", "{:03d}.png".format), tmp_path / "labels"
+    labels.mkdir()
+    for t in range(N):
+        (labels / f"{t:03d}_cars.txt").write_text(f"0 {(25 + 8 * t) / WIDTH} .29 .19 .25\n")
+        (labels / f"{t:03d}_dogs.txt").write_text(f"1 {(127 - 8 * t) / WIDTH} .73 .22 .29\n")
+    out = tmp_path / "out"
+    assert cli.main(["track", str(frames), "--masks", str(labels), "--out", str(out)]) == 0
+    lines = [line.split(",") for line in (out / "mot.txt").read_text().splitlines()]
+    assert len(lines) == 2 * N and {line[1] for line in lines} == {"1", "2"}

@@ -53,12 +53,25 @@ def test_another_architecture_is_refused(card):
         weights.load_weights(path)
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", "\x80"])
+@pytest.mark.parametrize(
+    "text",
+    ["", "[]", "{}", "\x80", "[" * 100_000, '{"sha256": "a", "architecture": 3}'],
+    ids=["empty", "list", "bare", "no text", "deep", "no arguments"],
+)
 def test_a_card_that_is_none_is_refused(tmp_path, text):
     path = tmp_path / "c.json"
     path.write_bytes(text.encode("latin-1"))
-    with pytest.raises(ValueError, match="card"):
+    with pytest.raises(ValueError, match=r"c\.json: .*(card|arguments)"):
         weights.read_card(path)
+
+
+def test_a_card_with_a_strange_architecture_is_refused(card):
+    path, _ = card
+    facts = json.loads(path.read_text())
+    facts["architecture"] = {"layers": 3}
+    path.write_text(json.dumps(facts))
+    with pytest.raises(ValueError, match=r"\.json: architecture: .*layers"):
+        weights.load_weights(path)
 
 
 def test_huge_weights_are_refused_before_they_are_read(card, monkeypatch):

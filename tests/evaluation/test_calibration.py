@@ -217,6 +217,14 @@ def test_it_holds_for_its_weights_only(calibration):
         (lambda facts: facts.pop("far"), "far missing"),
         (lambda facts: facts.update(version=99), "not a calibration of version 1"),
         (lambda facts: facts.update(threshold=-1), r"threshold must be in \(0, 2\], got -1"),
+        (lambda facts: facts.update(threshold={}), "threshold: expected int or float, got {}"),
+        (lambda facts: facts.update(threshold=True), "threshold: expected int or float, got True"),
+        (lambda facts: facts.update(far="0.1"), "far: expected int or float, got '0.1'"),
+        (lambda facts: facts.update(intervals=[1]), "intervals: expected dict"),
+        (lambda facts: facts.update(curves=None), "curves: expected dict, got None"),
+        (lambda facts: facts.update(weights_sha256=3), "weights_sha256: expected str or NoneType"),
+        (lambda facts: facts["intervals"].update(far=[1]), "intervals, curves: expected numbers"),
+        (lambda facts: facts["curves"].update(far=["x"]), "intervals, curves: expected numbers"),
     ],
 )
 def test_damaged_records_are_refused(calibration, tmp_path, damage, message):
@@ -230,7 +238,7 @@ def test_damaged_records_are_refused(calibration, tmp_path, damage, message):
 
 def test_files_that_are_no_json_are_refused(tmp_path):
     path = tmp_path / "threshold.json"
-    for content in (b"{", b"\xff\xfe\x00", b"[]"):
+    for content in (b"{", b"\xff\xfe\x00", b"[]", b"[" * 100_000):
         path.write_bytes(content)
         with pytest.raises(ValueError, match=r"threshold\.json"):
             Calibration.from_json(path)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import struct
+import zlib
 from fractions import Fraction
 
 import av
@@ -12,7 +14,7 @@ import pytest
 from PIL import Image
 
 from instanceid_utils import cli
-from instanceid_utils.video import VideoWriter, read_video, video_info
+from instanceid_utils.video import VideoError, VideoWriter, read_video, video_info
 from instanceid_utils.video.container import Clock, read_container
 
 WIDTH, HEIGHT = 160, 120
@@ -181,3 +183,28 @@ def test_webp_is_read_whatever_it_is_called(tmp_path, name, options):
     first = folder / name.format(0)
     first.write_bytes(first.read_bytes()[:-40])
     assert cli.main([str(word) for word in words]) == 1
+
+
+def huge(suffix):
+    """A file whose header says 70,000 x 70,000 pixels."""
+    data = bytearray(cv2.imencode(suffix, picture(0))[1].tobytes())
+    if suffix == ".png":
+        data[16:24] = struct.pack(">II", 70_000, 70_000)
+        data[29:33] = struct.pack(">I", zlib.crc32(data[12:29]))
+    else:
+        data[18:26] = struct.pack("<ii", 70_000, 70_000)
+    return bytes(data)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".bmp"])
+@pytest.mark.parametrize("read", [lambda folder: next(read_video(folder)), video_info])
+def test_pictures_with_a_huge_header_are_refused_by_name(tmp_path, suffix, read):
+    (tmp_path / f"0{suffix}").write_bytes(huge(suffix))
+    with pytest.raises(VideoError, match=rf"0\{suffix}: "):
+        read(tmp_path)
+
+
+def test_pictures_of_floats_are_refused_by_name(tmp_path):
+    cv2.imwrite(str(tmp_path / "0.tif"), np.zeros((8, 8, 3), np.float32))
+    with pytest.raises(VideoError, match=r"0\.tif: expected a picture of 8 or 16 bits"):
+        next(read_video(tmp_path))
