@@ -114,15 +114,14 @@ def train(args: Namespace) -> None:
     _check_identities(args.segments, data, held_out, recipe)
     first_free = data.identities.max() + 1  # each split numbers its identities from 0
     held_out = replace(held_out, identities=held_out.identities + first_free)
-    if data.crops.shape[1] != recipe.crop_size:
-        data, held_out = data.resized(recipe.crop_size), held_out.resized(recipe.crop_size)
+    data, held_out = data.resized(recipe.crop_size), held_out.resized(recipe.crop_size)
     out = Path(args.out)
     run = train(data, held_out, recipe, out / "run", progress=not args.quiet)
     card = out / "weights.json"
     digest = save_weights(
         run.network,
         card,
-        {**recipe.architecture, "widths": list(recipe.widths)},
+        recipe.architecture,
         command=f"train --profile {args.profile} --loss {args.loss} --seed {args.seed}",
         history=run.history,
     )
@@ -175,6 +174,14 @@ def calibrate(args: Namespace) -> None:
     )
 
 
+def export(args: Namespace) -> None:
+    """Write the network for another runtime; see `embedding.export`."""
+    from instanceid_utils.embedding.export import export
+
+    model, note = export(args.weights, args.out)
+    print(f"{model}, and what goes in and comes out: {note}")
+
+
 def _stopped(result, gallery):
     """Say what holds after a stop: a live source has ended with it, a file can be gone on with."""
     said = f"stopped; the {result.n_frames} frames in {result.out_dir} are whole"
@@ -218,14 +225,6 @@ def _dataset(args):
     from instanceid_utils.pipeline import open_data
 
     return open_data(args.data_root, args.resolution, args.colour)
-
-
-def export(args: Namespace) -> None:
-    """Write the network for another runtime; see `embedding.export`."""
-    from instanceid_utils.embedding.export import export
-
-    model, note = export(args.weights, args.out)
-    print(f"{model}, and what goes in and comes out: {note}")
 
 
 def _embedder(args):

@@ -44,7 +44,9 @@ class SegmentSet:
         )
 
     def resized(self, size):
-        """Return the set with crops of another size."""
+        """Return the set with crops of this size; the set itself if they have it."""
+        if self.crops.shape[1] == size:
+            return self
         crops = np.stack(
             [cv2.resize(c, (size, size), interpolation=cv2.INTER_AREA) for c in self.crops]
         )

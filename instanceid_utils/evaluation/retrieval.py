@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -333,6 +333,26 @@ def _intervals(results, index, pairs, d_same, d_different, n_draws, rng):
     return {metric: bootstrap.interval(draws[metric]) for metric in METRICS}
 
 
+def evaluate_set(embed: Callable, part: Any, **options) -> RetrievalReport:
+    """Evaluate an embedding on a set of segments.
+
+    Parameters
+    ----------
+    embed : callable
+        Crops (N, S, S, 4) -> (N, D).
+    part : SegmentSet
+    **options
+        Of `evaluate_retrieval`.
+
+    Returns
+    -------
+    RetrievalReport
+    """
+    return evaluate_retrieval(
+        embed(part.crops), part.identities, part.sequences, part.frames, **options
+    )
+
+
 def evaluate_beside_baselines(embed: Callable, parts: dict) -> dict:
     """Evaluate an embedding beside raw pixels and the colour histogram.
 
@@ -353,9 +373,7 @@ def evaluate_beside_baselines(embed: Callable, parts: dict) -> dict:
         "InstanceID": embed,
     }
     return {
-        f"{name}: {title}": evaluate_retrieval(
-            function(part.crops), part.identities, part.sequences, part.frames
-        )
+        f"{name}: {title}": evaluate_set(function, part)
         for name, part in parts.items()
         for title, function in embeddings.items()
     }

@@ -18,6 +18,7 @@ from instanceid_utils.formats.frame_masks import (
     FormatError,
     FrameMasks,
     MaskReader,
+    check_frame_shape,
     check_lengths,
     check_size,
     files_by_number,
@@ -35,12 +36,7 @@ def read(path, *, frame_shape=None):
 
     def decode(number, file):
         frame = read_frame(file, number)
-        shape = frame.masks.shape[-2:]
-        if frame_shape is not None and shape != tuple(frame_shape):
-            raise FormatError(
-                f"{file}: expected masks of the frame's size "
-                f"{frame_shape[1]}x{frame_shape[0]}, got {shape[1]}x{shape[0]}"
-            )
+        check_frame_shape(frame.masks.shape[-2:], frame_shape, str(file), "masks")
         return frame
 
     return MaskReader(path, files, decode, names)
@@ -64,11 +60,7 @@ def _read_video(path, frame_shape):
             f"{maps.shape}"
         )
     check_size(*maps.shape[1:], str(path))
-    if frame_shape is not None and maps.shape[1:] != tuple(frame_shape):
-        raise FormatError(
-            f"{path}: expected masks of the frame's size {frame_shape[1]}x{frame_shape[0]}, got "
-            f"{maps.shape[2]}x{maps.shape[1]}"
-        )
+    check_frame_shape(maps.shape[1:], frame_shape, str(path), "masks")
     maps = maps.astype(np.uint8) if maps.dtype == bool else maps
 
     def decode(number, _):

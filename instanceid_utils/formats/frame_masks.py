@@ -228,6 +228,17 @@ def check_size(height: Any, width: Any, where: str) -> None:
         )
 
 
+def check_frame_shape(
+    shape: Sequence[int], frame_shape: Sequence[int] | None, where: str, what: str = "a mask"
+) -> None:
+    """Raise FormatError unless masks (H, W) are of the frame's size, where that is told."""
+    if frame_shape is not None and tuple(shape) != tuple(frame_shape):
+        (height, width), (h, w) = frame_shape, shape
+        raise FormatError(
+            f"{where}: expected {what} of the frame's size {width}x{height}, got {w}x{h}"
+        )
+
+
 def safe_name(name: Any, where: str) -> str:
     """Return the stem of a frame's file name, or refuse a path that leads out of its folder."""
     text = str(name).replace("\\", "/")

@@ -23,6 +23,7 @@ from instanceid_utils.formats.frame_masks import (
     FormatError,
     FrameMasks,
     MaskReader,
+    check_frame_shape,
     check_size,
     files_by_number,
 )
@@ -70,12 +71,7 @@ def read_png(path: str | os.PathLike, *, frame_shape: tuple[int, int] | None = N
 
     def decode(number, file):
         label_map = read_png_frame(file)
-        if frame_shape is not None and label_map.shape != tuple(frame_shape):
-            raise FormatError(
-                f"{file}: expected a mask of the frame's size "
-                f"{frame_shape[1]}x{frame_shape[0]}, "
-                f"got {label_map.shape[1]}x{label_map.shape[0]}"
-            )
+        check_frame_shape(label_map.shape, frame_shape, str(file))
         ids = np.flatnonzero(np.bincount(label_map.ravel()))
         ids = ids[ids > 0].astype(np.int64)
         return FrameMasks(

@@ -19,6 +19,7 @@ from instanceid_utils.formats.frame_masks import (
     FormatError,
     FrameMasks,
     MaskReader,
+    check_frame_shape,
     files_by_number,
 )
 from instanceid_utils.segments.segments import Segments
@@ -46,11 +47,7 @@ def read(
                 label_map = read_tiff(file, number)
         except ValueError as error:
             raise FormatError(str(error)) from error
-        if frame_shape is not None and label_map.shape != tuple(frame_shape):
-            (height, width), (h, w) = frame_shape, label_map.shape
-            raise FormatError(
-                f"{file}: expected a mask of the frame's size {width}x{height}, got {w}x{h}"
-            )
+        check_frame_shape(label_map.shape, frame_shape, str(file))
         labels = (
             np.flatnonzero(np.bincount(label_map.ravel()))
             if label_map.dtype == np.uint8

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from instanceid_utils.formats.frame_masks import FormatError, check_size
+from instanceid_utils.formats.frame_masks import FormatError, check_frame_shape, check_size
 
 logger = logging.getLogger(__name__)
 
@@ -93,11 +93,7 @@ def decode(segmentation: Any, where: str, frame_shape: tuple[int, int] | None = 
         raise FormatError(f"{where}: expected a size [height, width], got {size!r:.60}")
     height, width = (int(s) if isinstance(s, float) and s == s // 1 else s for s in size)
     check_size(height, width, where)
-    if frame_shape is not None and (height, width) != tuple(frame_shape):
-        raise FormatError(
-            f"{where}: expected a mask of the frame's size "
-            f"{frame_shape[1]}x{frame_shape[0]}, got {width}x{height}"
-        )
+    check_frame_shape((height, width), frame_shape, where)
     runs = _run_lengths(counts, where)
     if (runs < 0).any() or runs.sum() != height * width:
         raise FormatError(f"{where}: run lengths do not add up to {width}x{height} pixels")

@@ -110,8 +110,11 @@ def _of_stack(masks):
         if w:
             boxes[i] = x, y, x + w, y + h
         patches.append(mask[y : y + h, x : x + w].copy())
-    areas = np.array([np.count_nonzero(patch) for patch in patches], np.int64)
-    return np.arange(1, n + 1), boxes, areas, tuple(patches)
+    return np.arange(1, n + 1), boxes, _areas(patches), tuple(patches)
+
+
+def _areas(patches):
+    return np.array([np.count_nonzero(patch) for patch in patches], np.int64)
 
 
 def _of_label_map(label_map):
@@ -215,8 +218,8 @@ def box_segments(boxes_tlbr: np.ndarray, frame_shape: tuple[int, int]) -> Segmen
     boxes = np.clip(np.round(boxes), low, high).astype(np.int32)
     boxes[(boxes[:, 2:] <= boxes[:, :2]).any(axis=1)] = 0
     patches = tuple(_ellipse(right - left, bottom - top) for left, top, right, bottom in boxes)
-    areas = np.array([np.count_nonzero(patch) for patch in patches], np.int64)
-    return Segments((height, width), np.arange(1, len(boxes) + 1), boxes, areas, patches)
+    labels = np.arange(1, len(boxes) + 1)
+    return Segments((height, width), labels, boxes, _areas(patches), patches)
 
 
 def _ellipse(width, height):
@@ -245,8 +248,7 @@ def apart(segments: Segments) -> Segments:
         owner[top:bottom, left:right] == i
         for i, (left, top, right, bottom) in enumerate(segments.boxes_tlbr)
     )
-    areas = np.array([np.count_nonzero(patch) for patch in patches], np.int64)
-    return replace(segments, areas=areas, patches=patches)
+    return replace(segments, areas=_areas(patches), patches=patches)
 
 
 def check_frame(frame: np.ndarray, frame_shape: tuple[int, int] | None = None) -> None:

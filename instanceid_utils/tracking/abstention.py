@@ -46,7 +46,7 @@ class Abstention:
 
         Parameters
         ----------
-        found : candidates.Candidates
+        found : Candidates
             Of N segments. Cost is the L2 distance less the place cue.
         threshold : float
 
@@ -86,7 +86,7 @@ class Abstention:
             IDs given in this frame.
         provisional : ndarray of shape (N,), bool
             From `is_ambiguous`: these IDs are new and may turn out to be one of their candidates.
-        found : candidates.Candidates
+        found : Candidates
             Of the same segments.
         threshold : float
         time : int
@@ -123,7 +123,7 @@ class Abstention:
         ----------
         ids : sequence of int, length N
             IDs given in this frame.
-        found : candidates.Candidates
+        found : Candidates
             Of the same segments.
         """
         if not self._cases:

@@ -71,11 +71,9 @@ def _count(detections):
 
 def _with_ids(data, ids):
     """Put a column of IDs where Ultralytics has it: (N, 7), box, ID, score, class."""
-    if hasattr(data, "detach"):
-        column = data.new_tensor(ids.tolist()).reshape(-1, 1)
-        torch = __import__("torch")
-        return torch.cat([data[:, :4], column, data[:, -2:]], dim=1)
-    return np.concatenate([data[:, :4], ids[:, None], data[:, -2:]], axis=1)
+    out = data[:, [0, 1, 2, 3, 4, -2, -1]]  # a copy
+    out[:, 4] = data.new_tensor(ids.tolist()) if hasattr(data, "detach") else ids
+    return out
 
 
 class Observation(NamedTuple):

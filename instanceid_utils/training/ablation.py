@@ -10,6 +10,7 @@ import csv
 import shlex
 import tempfile
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +18,8 @@ from tqdm.auto import tqdm
 
 from instanceid_utils.atomic_files import write_atomically
 from instanceid_utils.data.davis import DavisDataset
-from instanceid_utils.data.segment_sets import SegmentSet, collect
-from instanceid_utils.evaluation.retrieval import evaluate_retrieval
+from instanceid_utils.data.segment_sets import collect
+from instanceid_utils.evaluation.retrieval import evaluate_set
 from instanceid_utils.synthetic.populations import population
 from instanceid_utils.training.loop import embed_with, train
 from instanceid_utils.training.pretrain import VALIDATION_SEED
@@ -69,26 +70,16 @@ def run_variant(name: str, sets: dict, steps: int, *, seed: int = 0, progress: b
     changes = dict(VARIANTS[name])
     kept = int(changes.pop("background", False))
     recipe = replace(REFERENCE, batches_per_epoch=steps, seed=seed, **changes)
-    chosen = {key: _sized(pair[kept], recipe.crop_size) for key, pair in sets.items()}
+    chosen = {key: pair[kept].resized(recipe.crop_size) for key, pair in sets.items()}
     data = chosen.pop("train")
     first = next(iter(chosen.values()))
     with tempfile.TemporaryDirectory() as folder:
         network = train(data, first, recipe, folder, progress=progress).network
     row = {"variant": name}
     for key, part in chosen.items():
-        report = evaluate_retrieval(
-            embed_with(network, part.crops),
-            part.identities,
-            part.sequences,
-            part.frames,
-            n_bootstrap=0,
-        )
+        report = evaluate_set(partial(embed_with, network), part, n_bootstrap=0)
         row.update({f"{key} {metric}": round(report.as_dict()[metric], 4) for metric in METRICS})
     return row
-
-
-def _sized(part: SegmentSet, size):
-    return part if part.crops.shape[1] == size else part.resized(size)
 
 
 def _pair(n_identities, n_views, seed, cache, workers):

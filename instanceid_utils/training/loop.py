@@ -6,6 +6,7 @@ import json
 import logging
 import os
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from instanceid_utils.atomic_files import write_atomically
 from instanceid_utils.data.segment_sets import SegmentSet
 from instanceid_utils.embedding.network import build_network
 from instanceid_utils.embedding.tensorflow import tf
-from instanceid_utils.evaluation.retrieval import evaluate_retrieval
+from instanceid_utils.evaluation.retrieval import evaluate_set
 from instanceid_utils.training.augmentation import augment
 from instanceid_utils.training.losses import fraction_active, get_loss, threshold_loss
 from instanceid_utils.training.recipe import Recipe
@@ -231,13 +232,7 @@ def _stalled(history, patience):
 
 
 def _validate(network, validation):
-    report = evaluate_retrieval(
-        embed_with(network, validation.crops),
-        validation.identities,
-        validation.sequences,
-        validation.frames,
-        n_bootstrap=0,
-    )
+    report = evaluate_set(partial(embed_with, network), validation, n_bootstrap=0)
     return {"rank1": float(report.rank1), "map": float(report.map), "auc": float(report.auc)}
 
 

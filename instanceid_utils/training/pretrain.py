@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import logging
 from dataclasses import asdict, replace
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -58,17 +59,10 @@ def main(argv=None):
     data, validation = drawn(args.identities, args.seed), drawn(args.validation, VALIDATION_SEED)
     run = train(data, validation, recipe, args.work / "run")
     del data
-    architecture = {
-        **recipe.architecture,
-        "widths": list(recipe.widths),
-        "colour_weight": COLOUR_WEIGHT,
-    }
+    architecture = {**recipe.architecture, "colour_weight": COLOUR_WEIGHT}
     network = build_network(**architecture)
     network.set_weights(run.network.get_weights())
-
-    def embed(crops):
-        return embed_with(network, crops)
-
+    embed = partial(embed_with, network)
     held_out = drawn(args.calibration, CALIBRATION_SEED)
     parts = {"generated": held_out}
     if args.data_root:
