@@ -44,6 +44,13 @@ def test_any_number_of_frames_can_be_drawn(n_frames):
     assert draw_runs([(7, 7, 0, n_frames)] if n_frames else [], n_frames).size
 
 
+def test_a_picture_of_very_many_ids_stays_small():
+    n = 8_000
+    picture = draw_runs([(i, i, i, i + 1) for i in range(1, n + 1)], n, width=290)
+    assert len(picture) < 17_000
+    assert (picture[12 + 2 * 4_000, 70 + 100] == id_colour(4_001)).all()
+
+
 @given(st.lists(st.lists(st.integers(-1, 4), max_size=4, unique=True), max_size=12))
 def test_runs_hold_every_sighting_once(ids):
     shown = {(t, i) for row, i, start, stop in id_runs(ids) for t in range(start, stop)}
