@@ -6,6 +6,7 @@ one that it was first seen with; of an instance without a class, nothing is rule
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -28,6 +29,7 @@ class ClassMemory:
 
     def __init__(self):
         self._of_id = {}
+        self._sizes = Counter()  # class -> number of its instances: asked for in every frame
 
     def exclude(self, found: Candidates, classes: Sequence | None) -> Candidates:
         """Take out the candidates that are of another class than their segment.
@@ -57,24 +59,29 @@ class ClassMemory:
     @property
     def several(self) -> bool:
         """Whether instances of more than one class are known."""
-        return len(set(self._of_id.values())) > 1
+        return len(self._sizes) > 1
 
     def observe(self, ids: Iterable, classes: Sequence | None) -> None:
         """Note the classes of instances that have none yet."""
         for i, kind in zip(ids, classes or ()):
-            if kind is not None:
-                self._of_id.setdefault(int(i), kind)
+            if kind is not None and int(i) not in self._of_id:
+                self._of_id[int(i)] = kind
+                self._sizes[kind] += 1
 
     def forget(self, ids: Iterable) -> None:
         """Drop what is known of some instances."""
         for i in ids:
-            self._of_id.pop(int(i), None)
+            self._pop(int(i))
 
     def rename(self, old: int, new: int) -> None:
         """Give the class of ``old`` to ``new``, unless it has its own."""
-        kind = self._of_id.pop(int(old), None)
+        self.observe([new], [self._pop(int(old))])
+
+    def _pop(self, i):
+        kind = self._of_id.pop(i, None)
         if kind is not None:
-            self._of_id.setdefault(int(new), kind)
+            self._sizes -= Counter([kind])  # drops what reaches zero
+        return kind
 
     def state(self) -> list:
         """Return all that `restore` needs, in types that JSON has."""
@@ -83,3 +90,4 @@ class ClassMemory:
     def restore(self, state: list) -> None:
         """Continue where the memory that gave ``state`` stood."""
         self._of_id = {int(i): kind for i, kind in state}
+        self._sizes = Counter(self._of_id.values())

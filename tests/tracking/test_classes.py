@@ -4,6 +4,8 @@ import json
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from instanceid_utils.tracking.classes import ClassMemory
 from instanceid_utils.tracking.tracker import InstanceID
@@ -75,3 +77,28 @@ def test_lengths_that_disagree_change_nothing():
     with pytest.raises(ValueError, match="classes: expected one for each of 2"):
         tracker.update(np.zeros((20, 20, 3), np.uint8), boxes=[[1, 1, 5, 5]] * 2, classes=["a"])
     assert len(tracker.gallery) == 0
+
+
+@given(
+    st.lists(
+        st.one_of(
+            st.tuples(st.just("observe"), st.integers(1, 5), st.sampled_from([None, "a", "b", 3])),
+            st.tuples(st.just("forget"), st.integers(1, 5)),
+            st.tuples(st.just("rename"), st.integers(1, 5), st.integers(1, 5)),
+            st.tuples(st.just("restore")),
+        )
+    )
+)
+def test_whether_there_are_several_classes_is_what_a_look_at_all_would_say(calls):
+    memory = ClassMemory()
+    for name, *values in calls:
+        if name == "observe":
+            memory.observe([values[0]], [values[1]])
+        elif name == "forget":
+            memory.forget(values)
+        elif name == "rename":
+            memory.rename(*values)
+        else:
+            memory, before = ClassMemory(), memory
+            memory.restore(json.loads(json.dumps(before.state())))
+        assert memory.several == (len({kind for _, kind in memory.state()}) > 1)
