@@ -108,7 +108,8 @@ class _Graph:
         def add(*inputs, out=None, **attributes):
             inputs = [i if isinstance(i, str) else self.constant(i) for i in inputs]
             out = out or f"{operator.lower()}{len(self.nodes)}"
-            self.nodes.append(self.onnx.helper.make_node(operator, inputs, [out], **attributes))
+            node = self.onnx.helper.make_node(operator, inputs, [out], name=out, **attributes)
+            self.nodes.append(node)  # named, as ONNX Runtime 1.18 fuses several of no name into one
             return out
 
         if not operator[:1].isupper():

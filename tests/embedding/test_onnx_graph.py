@@ -82,3 +82,11 @@ def test_what_it_cannot_spell_is_refused():
 def test_bytes_that_are_no_model():
     with pytest.raises(ValueError, match="expected an ONNX model"):
         OnnxNetwork(b"rubbish")
+
+
+def test_nodes_have_names_of_their_own():
+    """ONNX Runtime 1.18 refuses a graph in which it has fused several nodes without a name."""
+    onnx = pytest.importorskip("onnx")
+    nodes = onnx.load(shipped().with_suffix(".onnx")).graph.node
+    assert all(node.name for node in nodes)
+    assert len({node.name for node in nodes}) == len(nodes)
