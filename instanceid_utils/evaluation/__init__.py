@@ -1,7 +1,8 @@
 """Evaluation: how well instances are told apart, and how well identities are kept.
 
 In go embeddings or IDs with the truth; out come retrieval metrics with intervals, tracking
-metrics, the regimes of the identity benchmark with its baseline, and the calibrated threshold.
+metrics, the regimes of the identity benchmark with its baseline, the faults that models make,
+and the calibrated threshold.
 """
 
 from instanceid_utils.lazy_names import lazy_names
@@ -27,7 +28,9 @@ __getattr__, __dir__, __all__ = lazy_names(
             "nearest_neighbours",
             "positive_ranks",
         ),
-        "identity": ("IdentityScorer", "mask_iou", "score_table"),
+        "identity": ("MORE_COLUMNS", "IdentityScorer", "mask_iou", "score_table"),
+        "overlaps": ("Overlaps", "box_overlaps", "mask_overlaps"),
+        "mask_faults": ("FAULTS", "FaultyModel", "MaskFaults", "simulate"),
         "regimes": ("REGIMES", "score_regime"),
         "iou_tracker": ("IouTracker",),
         "calibration": ("calibrate", "calibrate_dataset"),

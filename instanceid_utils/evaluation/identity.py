@@ -1,7 +1,9 @@
 """How well identities were kept: IDF1, MOTA, ID switches (motmetrics) and HOTA.
 
 Truth and prediction are compared segment by segment. Where a tracker was given the true masks,
-only their IDs are compared; where the masks are its own, they are matched by mask IoU.
+only their IDs are compared; where the masks are its own, they are matched by mask IoU. Where it
+was given what a model found, masks or boxes, no tracker can be better than these detections: that
+bound, and how pure the IDs are, is counted too.
 """
 
 from __future__ import annotations
@@ -13,7 +15,10 @@ import numpy as np
 import pandas as pd
 from scipy.optimize import linear_sum_assignment
 
+from instanceid_utils.evaluation.overlaps import Overlaps, box_overlaps, mask_overlaps
+
 COLUMNS = ("IDF1", "MOTA", "switches", "HOTA", "DetA", "AssA", "identities", "ids", "segments")
+MORE_COLUMNS = ("purity", "bound")
 _ALPHAS = np.arange(0.05, 0.99, 0.05)
 _COUNTS = ["idf1", "mota", "num_switches", "num_objects"]
 
@@ -40,6 +45,7 @@ class IdentityScorer:
         self._frames = []  # (truth (T,), predicted (P,), similarity (T, P)) by running numbers
         self._names = ({}, {})
         self._video = 0
+        self._detected = np.zeros(3, int)  # hits at best, true segments, detections
 
     def new_video(self):
         """Start another video, where the same numbers mean other identities on both sides."""
@@ -80,7 +86,56 @@ class IdentityScorer:
         if truth_map is not None:
             self._add(*mask_iou(truth_map, predicted_map))
 
-    def _add(self, truth, predicted, similarity):
+    def add_overlaps(self, overlaps: Overlaps, predicted_ids: Sequence):
+        """Add a frame in which a model found objects and a tracker gave them IDs.
+
+        Parameters
+        ----------
+        overlaps : overlaps.Overlaps
+            Of the true objects with those found.
+        predicted_ids : sequence of int, length P
+            Of those found; 0 or less is no prediction. Fragments that share an ID count as one.
+
+        Raises
+        ------
+        ValueError
+            If it is not an ID for each object found.
+        """
+        ids = np.asarray(predicted_ids, np.int64)
+        if ids.shape != (len(overlaps.areas),):
+            raise ValueError(f"expected {len(overlaps.areas)} predicted IDs, got shape {ids.shape}")
+        found = overlaps.iou()
+        hits = len(_matches(found, self.min_iou)[0])
+        given = np.unique(ids[ids > 0])
+        similarity = overlaps.united(ids, given).iou()
+        self._add(overlaps.truth_ids, given, similarity, (hits, *found.shape))
+
+    def add_segments(self, truth_map: np.ndarray, segments, predicted_ids: Sequence):
+        """Add a frame by the masks that a model found; see `add_overlaps`.
+
+        Parameters
+        ----------
+        truth_map : ndarray of shape (H, W), int
+            True identities, 0 = background.
+        segments : segments.Segments
+            May overlap.
+        predicted_ids : sequence of int, length N
+        """
+        self.add_overlaps(mask_overlaps(truth_map, segments), predicted_ids)
+
+    def add_boxes(self, truth_ids, truth_boxes, boxes, predicted_ids: Sequence):
+        """Add a frame by the boxes that a detector found; see `add_overlaps`.
+
+        Parameters
+        ----------
+        truth_ids : sequence of int, length T
+        truth_boxes, boxes : ndarray of shape (T, 4) and (P, 4)
+            left, top, right, bottom; right and bottom exclusive.
+        predicted_ids : sequence of int, length P
+        """
+        self.add_overlaps(box_overlaps(truth_ids, truth_boxes, boxes), predicted_ids)
+
+    def _add(self, truth, predicted, similarity, detected=None):
         numbers = [
             np.array([names.setdefault((self._video, int(i)), len(names)) for i in ids], np.int64)
             for names, ids in zip(self._names, (truth, predicted))
@@ -89,6 +144,34 @@ class IdentityScorer:
             if len(set(ids.tolist())) < len(ids):
                 raise ValueError(f"a {side} ID stands twice in one frame")
         self._frames.append((*numbers, similarity))
+        if detected is None:
+            detected = len(_matches(similarity, self.min_iou)[0]), *similarity.shape
+        self._detected += detected
+
+    def purity(self) -> float:
+        """Share of the hits of all IDs that are on the main identity of their ID, in [0, 1].
+
+        An ID that passes from one object to another is a mixture; one that is lost and replaced
+        is not. NaN without a hit.
+        """
+        hits = np.zeros([len(names) for names in self._names], np.int64)
+        for truth, predicted, similarity in self._frames:
+            rows, columns = _matches(similarity, self.min_iou)
+            hits[truth[rows], predicted[columns]] += 1
+        return float(hits.max(axis=0, initial=0).sum() / hits.sum()) if hits.any() else np.nan
+
+    def bound(self) -> float:
+        """IDF1 that no tracker can exceed which gives an ID to all these detections, in [0, 1].
+
+        As if every detection that can be matched, frame by frame, had the right ID:
+        ``2 hits / (true segments + detections)``. NaN where there is neither.
+
+        Notes
+        -----
+        A tracker that rightly gives no ID to some false alarm may come out above it.
+        """
+        hits, n_truth, n_detections = self._detected.tolist()
+        return 2 * hits / (n_truth + n_detections) if n_truth + n_detections else np.nan
 
     def scores(self) -> dict:
         """Score all frames so far.
@@ -119,6 +202,14 @@ class IdentityScorer:
             "ids": n_predicted,
             "segments": int(row["num_objects"]),
         }
+
+
+def _matches(similarity, min_iou):
+    """Rows and columns of as many pairs as can be had, those of larger overlap first."""
+    possible = similarity >= min_iou
+    rows, columns = linear_sum_assignment(possible * (1 + 1e-3 * similarity), maximize=True)
+    kept = possible[rows, columns]
+    return rows[kept], columns[kept]
 
 
 def hota(frames, n_truth, n_predicted):
@@ -217,17 +308,22 @@ def mask_iou(truth_map: np.ndarray, predicted_map: np.ndarray) -> tuple:
     return (*ids, iou)
 
 
-def score_table(scorers: dict) -> pd.DataFrame:
+def score_table(scorers: dict, columns: Sequence = COLUMNS) -> pd.DataFrame:
     """Put the scores of several trackers side by side.
 
     Parameters
     ----------
     scorers : dict of str to IdentityScorer
+    columns : sequence of str
+        Out of `COLUMNS`, and of `MORE_COLUMNS` for what a model's detections allow.
 
     Returns
     -------
     pandas.DataFrame
-        One row a tracker, in the order given; columns as in `COLUMNS`, rates to 3 decimals.
+        One row a tracker, in the order given; rates to 3 decimals.
     """
-    rows = {name: scorer.scores() for name, scorer in scorers.items()}
-    return pd.DataFrame.from_dict(rows, orient="index", columns=list(COLUMNS)).round(3)
+    rows = {
+        name: {**scorer.scores(), "purity": scorer.purity(), "bound": scorer.bound()}
+        for name, scorer in scorers.items()
+    }
+    return pd.DataFrame.from_dict(rows, orient="index", columns=list(columns)).round(3)

@@ -142,13 +142,26 @@ def draw_sequence(plot: Plot, seed):
             yield scene.frame(time, rng)
 
 
-def _write_sequence(job):
-    root, name, plot, seed = job
-    pictures = root / "JPEGImages" / RESOLUTION / name
-    annotations = root / "Annotations" / RESOLUTION / name
+def write_sequence(job):
+    """Draw and write one sequence.
+
+    Parameters
+    ----------
+    job : tuple
+        Root, resolution and name (its folders), a function that yields images and label maps,
+        and its arguments: all of which can go to another process.
+
+    Returns
+    -------
+    str
+        The name.
+    """
+    root, resolution, name, draw, arguments = job
+    pictures = root / "JPEGImages" / resolution / name
+    annotations = root / "Annotations" / resolution / name
     pictures.mkdir(parents=True)
     annotations.mkdir(parents=True)
-    for index, (image, label_map) in enumerate(draw_sequence(plot, seed)):
+    for index, (image, label_map) in enumerate(draw(*arguments)):
         # The camera compressed the picture already; 95 keeps what it left.
         data = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 95])[1]
         (pictures / f"{index:05d}.jpg").write_bytes(data.tobytes())
@@ -194,8 +207,48 @@ def generate(
     FileExistsError
         If ``root`` holds something else than this data set.
     """
-    root = FilePath(root)
     card = {"version": VERSION, "seed": seed, "n_train": n_train, "scale": scale}
+    plots = {
+        f"train-{i:02d}": _train_plot(np.random.default_rng([seed, 1, i])) for i in range(n_train)
+    }
+    plots.update(TEST_PLOTS)
+    drawn = {
+        name: (
+            draw_sequence,
+            (replace(plot, n_frames=max(2, round(plot.n_frames * scale))), [seed, 2, i]),
+        )
+        for i, (name, plot) in enumerate(plots.items())
+    }
+    return write_davis(root, RESOLUTION, drawn, TEST_PLOTS, card, workers, progress)
+
+
+def write_davis(root, resolution, drawn, test, card, workers=2, progress=True):
+    """Write sequences in the DAVIS layout, whole or not at all; keep what is there already.
+
+    Parameters
+    ----------
+    root : path
+    resolution : str
+        Name of the folder below "JPEGImages" and "Annotations".
+    drawn : dict of str to (callable, tuple)
+        For each sequence the function that draws it, and its arguments.
+    test : container of str
+        The sequences of the split "val"; all others are in "train".
+    card : dict
+        What the pictures depend on; stored beside them.
+    workers, progress
+        As for `generate`.
+
+    Returns
+    -------
+    pathlib.Path
+
+    Raises
+    ------
+    FileExistsError
+        If ``root`` holds something else.
+    """
+    root = FilePath(root)
     if root.exists() and any(root.iterdir()):
         if (root / CARD).exists() and json.loads((root / CARD).read_text()) == card:
             return root
@@ -203,27 +256,15 @@ def generate(
             f"{root}: expected nothing there, or generated data made with {card}; "
             "remove the folder or name another"
         )
-    plots = {
-        f"train-{i:02d}": _train_plot(np.random.default_rng([seed, 1, i])) for i in range(n_train)
-    }
-    plots.update(TEST_PLOTS)
     root.parent.mkdir(parents=True, exist_ok=True)
     beside = FilePath(tempfile.mkdtemp(prefix=f".{root.name}-", dir=root.parent))
     try:
-        jobs = [
-            (
-                beside,
-                name,
-                replace(plot, n_frames=max(2, round(plot.n_frames * scale))),
-                [seed, 2, i],
-            )
-            for i, (name, plot) in enumerate(plots.items())
-        ]
-        list(in_processes(_write_sequence, jobs, workers, "generated video", progress))
+        jobs = [(beside, resolution, name, *how) for name, how in drawn.items()]
+        list(in_processes(write_sequence, jobs, workers, "generated video", progress))
         sets = beside / "ImageSets" / "2017"
         sets.mkdir(parents=True)
-        (sets / "train.txt").write_text("".join(f"{n}\n" for n in plots if n not in TEST_PLOTS))
-        (sets / "val.txt").write_text("".join(f"{n}\n" for n in TEST_PLOTS))
+        (sets / "train.txt").write_text("".join(f"{n}\n" for n in drawn if n not in test))
+        (sets / "val.txt").write_text("".join(f"{n}\n" for n in drawn if n in test))
         (beside / CARD).write_text(json.dumps(card) + "\n")
         if root.exists():
             root.rmdir()

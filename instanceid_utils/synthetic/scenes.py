@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -39,6 +40,14 @@ class Path:
             self._at(self.turn, time), self.pitch, amplitude * np.sin(frequency * time + phase)
         )
         return self._at(self.place, time), float(np.exp(self._at(self.zoom, time))), rotation
+
+    def nearness(self, time):
+        """Where its feet are at first: who is lower in the picture stands in front."""
+        return self.place[0, 1] + 0.5 * np.exp(self.zoom[0])
+
+    def stride(self, time):
+        """How much of its motion the body makes, 0 to 1."""
+        return 1.0
 
 
 def draw_path(
@@ -79,7 +88,7 @@ class Actor:
 
     label: int
     body: Body
-    path: Path
+    path: Any  # a Path, or what has its methods
     vigour: float = 1.0
     ragged: float = 0.1
     absent: tuple = ()  # (start, end) intervals in which it is out of sight
@@ -121,9 +130,7 @@ class Scene:
         camera, motion = self._camera(time)
         image = _window(self.backdrop, camera * 0.5, self.height, self.width).copy()
         labels = np.zeros((self.height, self.width), np.uint8)
-        for actor in sorted(
-            self.actors, key=lambda a: a.path.place[0, 1] + 0.5 * np.exp(a.path.zoom[0])
-        ):
+        for actor in sorted(self.actors, key=lambda actor: actor.path.nearness(time)):
             if not any(start <= time < end for start, end in actor.absent):
                 self._draw(actor, time, camera, image, labels)
         if self.occluders is not None:
@@ -153,8 +160,9 @@ class Scene:
         )
         if x1 <= x0 or y1 <= y0:
             return
+        vigour = actor.vigour * actor.path.stride(time)
         colour, mask = render(
-            actor.body, time, view, self.light, side, vigour=actor.vigour, ragged=actor.ragged
+            actor.body, time, view, self.light, side, vigour=vigour, ragged=actor.ragged
         )
         inner = np.s_[y0 - top : y1 - top, x0 - left : x1 - left]
         mask = mask[inner]

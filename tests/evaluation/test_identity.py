@@ -7,7 +7,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from instanceid_utils.evaluation.identity import COLUMNS, IdentityScorer, mask_iou, score_table
+from instanceid_utils.evaluation.identity import (
+    COLUMNS,
+    MORE_COLUMNS,
+    IdentityScorer,
+    mask_iou,
+    score_table,
+)
+from instanceid_utils.evaluation.overlaps import mask_overlaps
+from instanceid_utils.segments.segments import find_segments
 
 
 def scored(frames):
@@ -124,3 +132,73 @@ def test_the_table():
     assert list(table.columns) == list(COLUMNS) and list(table.index) == ["good", "bad"]
     assert table.loc["good", "IDF1"] == 1 and table.loc["bad", "IDF1"] == 0.25
     assert table.loc["bad", "switches"] == 3
+
+
+def found_in(*masks):
+    return find_segments(np.array(masks, bool))
+
+
+def test_masks_that_overlap():
+    truth = np.array([[1, 1, 1, 1, 2, 2, 2, 2]])
+    one, both = [[1, 1, 1, 1, 0, 0, 0, 0]], [[1, 1, 1, 1, 1, 1, 0, 0]]
+    other = [[0, 0, 0, 0, 1, 1, 1, 0]]
+    overlaps = mask_overlaps(truth, found_in(one, both, other))
+    np.testing.assert_allclose(overlaps.iou(), [[1, 4 / 6, 0], [0, 2 / 8, 3 / 4]])
+    scorer = IdentityScorer()
+    scorer.add_segments(truth, found_in(one, both, other), [7, 8, 9])
+    scores = scorer.scores()
+    assert scores["IDF1"] == scorer.bound() == pytest.approx(2 * 2 / (2 + 3))
+    assert scorer.purity() == 1
+
+
+def test_fragments_with_one_id_are_one_object():
+    truth = np.array([[1, 1, 1, 1]])
+    halves = found_in([[1, 1, 0, 0]], [[0, 0, 1, 1]])
+    one, two = IdentityScorer(), IdentityScorer()
+    one.add_segments(truth, halves, [5, 5])
+    two.add_segments(truth, halves, [5, 6])
+    assert one.scores()["IDF1"] == 1 and one.scores()["ids"] == 1
+    assert two.scores()["IDF1"] == pytest.approx(2 / 3)
+
+
+def test_boxes_are_hits_from_an_iou_of_one_half_on():
+    scorer = IdentityScorer()
+    scorer.add_boxes(
+        [1, 2], [[0, 0, 10, 10], [20, 0, 30, 10]], [[0, 0, 10, 5], [20, 0, 30, 4]], [1, 2]
+    )
+    assert scorer.bound() == scorer.scores()["IDF1"] == 0.5
+
+
+def test_no_tracker_exceeds_the_bound_and_what_was_not_given_an_id_counts():
+    truth = [[0, 0, 10, 10]]
+    scorer = IdentityScorer()
+    for ids in ([1, 2], [1, -1], [3, 2]):
+        scorer.add_boxes([4], truth, [[0, 0, 10, 9], [50, 0, 60, 10]], ids)
+    assert scorer.bound() == pytest.approx(2 * 3 / (3 + 6))
+    assert scorer.scores()["IDF1"] == pytest.approx(2 * 2 / (3 + 5))
+
+
+def test_purity_is_the_share_of_hits_on_the_main_identity():
+    mixed, cut = IdentityScorer(), IdentityScorer()
+    for t in range(10):
+        mixed.add_ids([1, 2], [5, 6] if t < 6 else [6, 5])
+        cut.add_ids([1, 2], [5, 6] if t < 6 else [7, 8])
+    assert mixed.purity() == pytest.approx(0.6) and cut.purity() == 1
+    assert mixed.bound() == cut.bound() == 1
+    table = score_table({"mixed": mixed}, [*COLUMNS, *MORE_COLUMNS])
+    assert table.loc["mixed", "purity"] == 0.6 and list(table.columns)[-1] == "bound"
+
+
+def test_nothing_to_be_pure():
+    assert np.isnan(IdentityScorer().purity()) and np.isnan(IdentityScorer().bound())
+
+
+def test_an_id_for_each_object_found():
+    scorer = IdentityScorer()
+    with pytest.raises(ValueError, match="expected 1 predicted"):
+        scorer.add_boxes([1], [[0, 0, 1, 1]], [[0, 0, 1, 1]], [1, 2])
+    with pytest.raises(ValueError, match="true IDs"):
+        scorer.add_boxes([1, 2], [[0, 0, 1, 1]], [[0, 0, 1, 1]], [1])
+    with pytest.raises(ValueError, match="frame of"):
+        scorer.add_segments(np.zeros((3, 3), int), found_in([[1]]), [1])
+    assert np.isnan(scorer.bound())
