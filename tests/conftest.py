@@ -29,18 +29,28 @@ settings.load_profile("instanceid")
 
 def pytest_configure(config):
     config.addinivalue_line(
-        "markers", "real_data: reads real video in the DAVIS layout from INSTANCEID_DAVIS_ROOT"
+        "markers", "real_data: reads real video from INSTANCEID_DAVIS_ROOT or INSTANCEID_VIDEO_ROOT"
     )
 
 
 @pytest.fixture(scope="session")
 def davis_root():
     """Folder with real video in the DAVIS layout; skips the test where there is none."""
-    root = os.environ.get("INSTANCEID_DAVIS_ROOT")
+    return _folder("INSTANCEID_DAVIS_ROOT", "a folder in the DAVIS 2017 layout")
+
+
+@pytest.fixture(scope="session")
+def video_root():
+    """Folder with vtest.avi, its detections and its truth; skips the test where there is none."""
+    return _folder("INSTANCEID_VIDEO_ROOT", "a folder with vtest.avi, its detections and truth")
+
+
+def _folder(variable, what):
+    root = os.environ.get(variable)
     if not root:
-        pytest.skip("INSTANCEID_DAVIS_ROOT is unset: it names a folder in the DAVIS 2017 layout")
+        pytest.skip(f"{variable} is unset: it names {what}")
     if not Path(root).is_dir():
-        pytest.skip(f"INSTANCEID_DAVIS_ROOT: no such folder, {root}")
+        pytest.skip(f"{variable}: no such folder, {root}")
     return Path(root)
 
 

@@ -30,6 +30,7 @@ __getattr__, __dir__, __all__ = lazy_names(
         ),
         "identity": ("MORE_COLUMNS", "IdentityScorer", "mask_iou", "score_table"),
         "overlaps": ("Overlaps", "box_overlaps", "mask_overlaps"),
+        "detections": ("Watched", "final_ids", "score_watched", "watch", "watch_boxes"),
         "mask_faults": ("FAULTS", "FaultyModel", "MaskFaults", "simulate"),
         "regimes": ("REGIMES", "score_regime"),
         "iou_tracker": ("IouTracker",),

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from instanceid_utils.segments.segments import Segments, find_segments
 from instanceid_utils.tracking.place import box_iou
@@ -95,13 +95,13 @@ def mask_overlaps(truth_map: np.ndarray, segments: Segments) -> Overlaps:
     return Overlaps(truth.labels, truth.areas, segments.areas, shared)
 
 
-def box_overlaps(truth_ids: Sequence, truth_boxes: np.ndarray, boxes: np.ndarray) -> Overlaps:
+def box_overlaps(truth_ids: ArrayLike, truth_boxes: ArrayLike, boxes: ArrayLike) -> Overlaps:
     """Compare boxes that a detector found with the true ones.
 
     Parameters
     ----------
-    truth_ids : sequence of int, length T
-    truth_boxes, boxes : ndarray of shape (T, 4) and (P, 4)
+    truth_ids : array_like of shape (T,), int
+    truth_boxes, boxes : array_like of shape (T, 4) and (P, 4)
         left, top, right, bottom; right and bottom exclusive.
 
     Returns
