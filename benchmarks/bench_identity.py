@@ -9,6 +9,7 @@ generated video alone: the test video, and the crowd.
 import argparse
 import os
 from functools import partial
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
@@ -95,24 +96,18 @@ def bench_boxes(embedder, root, make_trackers):
         yield ("a detector's boxes", name), score(make_trackers, [watched])
 
 
-def show(title, rows):
-    """Print tables, trackers down, regimes across; return that of IDF1 for each kind of fault."""
-    scores = pd.DataFrame.from_dict(rows, orient="index")
-    scores.index.names = ["faults", "regime", "tracker"]
-    tables = {}
-    for fault in scores.index.unique("faults"):
-        part = scores.loc[fault]
-        regimes, names = part.index.unique("regime"), part.index.unique("tracker")
-        for column in ("IDF1", "HOTA", "purity", "switches", "ids"):
-            table = part[column].unstack("regime").loc[names, regimes]
-            if column in ("switches", "ids"):
-                table = table.astype(int)
-            elif column == "IDF1":
-                tables[fault] = table
-                best = part["bound"].unstack("regime").loc[names[:1], regimes]
-                table = pd.concat([table, best.set_axis([BOUND])])
-            print(f"\n{title}, {fault}: {column}\n{table.round(3).to_string()}", flush=True)
-    return scores, tables
+def show(title, part):
+    """Print tables, trackers down, regimes across; return that of IDF1."""
+    regimes, names = part.index.unique("regime"), part.index.unique("tracker")
+    for column in ("IDF1", "HOTA", "purity", "switches", "ids"):
+        table = part[column].unstack("regime").loc[names, regimes]
+        if column in ("switches", "ids"):
+            table = table.astype(int)
+        elif column == "IDF1":
+            best = part["bound"].unstack("regime").loc[names[:1], regimes]
+            table = pd.concat([table, best.set_axis([BOUND])])
+        print(f"\n{title}: {column}\n{table.round(3).to_string()}", flush=True)
+    return part["IDF1"].unstack("regime").loc[names, regimes]
 
 
 def figure(tables, path):
@@ -191,10 +186,14 @@ def main():
     options.out.mkdir(parents=True, exist_ok=True)
     panels = {}
     for title, cells in results.items():
-        rows = {(*key, name): row for key, by_name in cells for name, row in by_name.items()}
-        scores, tables = show(title, rows)
-        panels.update({f"{title}, {fault}": table for fault, table in tables.items()})
-        scores.to_csv(options.out / f"identity_{title.replace(' ', '_')}.csv")
+        rows = {}
+        for fault, some in groupby(cells, key=lambda cell: cell[0][0]):
+            for key, by_name in some:
+                rows.update({(*key, name): row for name, row in by_name.items()})
+            scores = pd.DataFrame.from_dict(rows, orient="index")
+            scores.index.names = ["faults", "regime", "tracker"]
+            scores.to_csv(options.out / f"identity_{title.replace(' ', '_')}.csv")
+            panels[f"{title}, {fault}"] = show(f"{title}, {fault}", scores.loc[fault])
     figure(panels, options.out / "identity.png")
     print(f"\nfigure: {options.out / 'identity.png'}")
 

