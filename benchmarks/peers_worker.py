@@ -86,7 +86,7 @@ class DeepSort:
 
 
 class Boxmot:
-    """OC-SORT and HybridSORT on boxes."""
+    """Trackers of BoxMOT, on boxes and, where they take any, our embeddings."""
 
     def __init__(self, name, **options):
         import boxmot
@@ -95,12 +95,19 @@ class Boxmot:
 
     def update(self, frame, boxes, embeddings):
         """Return an ID for each box."""
-        rest = np.tile([CONFIDENCE, 0.0], (len(boxes), 1))
-        rows = np.concatenate([boxes.astype(float), rest], axis=1)
-        found = np.asarray(self.tracker.update(rows, frame))
+        import torch
+        from boxmot.structures import Boxes, Detections
+
+        found = Detections(
+            geometry=Boxes(torch.from_numpy(boxes.astype(np.float32))),
+            scores=torch.full((len(boxes),), CONFIDENCE),
+            class_ids=torch.zeros(len(boxes), dtype=torch.int64),
+            sample_id="frame",
+            embeddings=torch.from_numpy(embeddings.astype(np.float32)),
+        )
+        tracks = self.tracker.update(found, frame)
         ids = np.zeros(len(boxes), int)
-        for row in found.reshape(-1, 8) if found.size else ():
-            ids[int(row[7])] = int(row[4]) + 1  # from 0
+        ids[tracks.detection_indices.numpy()] = tracks.track_ids.numpy() + 1  # from 0
         return ids
 
 
@@ -115,6 +122,9 @@ PEERS = {
     "HybridSort (boxmot), GIoU": lambda: Boxmot(
         "HybridSort", use_embeddings=False, asso_func="giou", cmc_method=None
     ),
+    "BoostTrack (boxmot), our embeddings": lambda: Boxmot("BoostTrack", use_embeddings=True),
+    "BotSort (boxmot), our embeddings": lambda: Boxmot("BotSort"),
+    "OccluBoost (boxmot), our embeddings": lambda: Boxmot("OccluBoost"),
 }
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from instanceid_utils.segments.segments import Segments, box_segments, find_segments
 from instanceid_utils.tracking.place import box_iou
 
-MIN_AREA = 16  # pixels: what is left of a mask must have as many
+MIN_AREA = 16  # pixels: no model that errs finds less
 _CELLS = 64  # rough edges are drawn on a grid of as many cells along the longer side of a mask
 _PAD = 0.3  # room for leaks round a mask, as a part of its sides
 _REACH = 3  # pixels between masks that touch
@@ -200,7 +200,8 @@ class FaultyModel:
         pieces = [p for group in self._merged(truth, seen, pairs) for p in self._split(*group)]
         pieces = [self._spoil(label, piece, truth, pairs) for label, piece in pieces]
         pieces += self._false_alarms(label_map)
-        pieces = [p for p in pieces if np.count_nonzero(p[1]) >= MIN_AREA]
+        least = 1 if faults == MaskFaults() else MIN_AREA
+        pieces = [p for p in pieces if np.count_nonzero(p[1]) >= least]
         order = self.rng.permutation(len(pieces))
         return self._segments([pieces[i] for i in order], truth.frame_shape)
 

@@ -43,6 +43,11 @@ def test_perfect_masks_come_in_random_order():
     assert all(np.allclose(np.sort(mask_overlaps(TWO, s).iou())[:, -1], 1) for s in seen)
 
 
+def test_slivers_are_found_by_a_perfect_model_only():
+    sliver = squares((20, 20, 23, 25))
+    assert [len(watch(sliver, 1, **faults)[0]) for faults in ({}, {"cells": 28})] == [1, 0]
+
+
 def test_single_misses():
     there = np.array([len(s) for s in watch(ONE, 1000, miss=0.2)]) > 0
     assert 1 - there.mean() == pytest.approx(0.2, abs=0.04)
