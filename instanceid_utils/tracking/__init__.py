@@ -18,6 +18,8 @@ __getattr__, __dir__, __all__ = lazy_names(
         "shots": ("ShotDetector",),
         "classes": ("ClassMemory",),
         "evidence": ("Evidence",),
+        "sightings": ("make_sightings", "sighting_dtype"),
+        "second_look": ("SecondLook", "look_again"),
         "abstention": ("Abstention", "final_id"),
     },
 )

@@ -1,0 +1,336 @@
+"""A second look at a finished video: tracks are cut where the looks change, and joined anew.
+
+Online, each decision is made from one frame and is final. Afterwards all views are there: the
+`tracklets` of all IDs are joined by their sets of views, the surest pair first, never two that are
+seen in one frame, nor when their instance would have had to jump. What is joined keeps the ID that
+most of its sightings had.
+"""
+
+from __future__ import annotations
+
+import heapq
+from bisect import bisect_right
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+
+from instanceid_utils.tracking.place import box_iou
+from instanceid_utils.tracking.tracklets import LIMITS, Limits, Tracklet, cut_tracks
+
+N_VIEWS = 16  # of a set that are compared
+QUANTILE = 0.1  # of the distances between two sets: their nearest views, but not one freak pair
+N_NEAREST = 24  # tracklets looked at as partners of one, by their looks; and by their time
+N_FOLLOWERS = 8
+_FADE = 0.95  # trust in a place after each frame unseen, as in `place`
+_MOTION = 5  # sightings that say how a tracklet moves where it begins and ends
+_BLOCK = 2048  # tracklets, or pairs, compared at a time
+
+
+class Weights(NamedTuple):
+    """Log-odds that two tracklets are one instance, by what is known of them.
+
+    Chosen on generated video with simulated faults.
+    """
+
+    at: float = 0.7  # set distance, in thresholds, that says nothing either way
+    near: float = 16.0  # log-odds for each threshold nearer than that, or farther
+    far: float = 2.0  # the same from `bend` on: how much farther matters little
+    bend: float = 0.78
+    place: float = 2.4  # at most, where one begins where the other was going
+    same_id: float = 1.7  # the tracker held them for one
+    apart: float = 0.0  # log-odds that are needed
+
+    def looks(self, distances: np.ndarray, threshold: float) -> np.ndarray:
+        """Return the log-odds of distances between sets of views."""
+        d = np.asarray(distances) / threshold
+        beyond = np.maximum(d - self.bend, 0)
+        return self.near * (self.at - np.minimum(d, self.bend)) - self.far * beyond
+
+
+WEIGHTS = Weights()
+
+
+class SecondLook(NamedTuple):
+    """What `look_again` found."""
+
+    ids: np.ndarray  # (n,) int64, one for each sighting
+    n_cuts: int  # instants at which a track was cut and its parts are now different instances
+    n_joined: int  # IDs that are now part of another one
+
+
+def look_again(
+    sightings: np.ndarray,
+    threshold: float,
+    *,
+    next_id: int | None = None,
+    known: Iterable[int] = (),
+    looks: Callable | None = None,
+    weights: Weights = WEIGHTS,
+    limits: Limits = LIMITS,
+) -> SecondLook:
+    """Give every sighting of a finished video its final ID.
+
+    Parameters
+    ----------
+    sightings : ndarray of shape (n,), of `sightings.sighting_dtype`
+        In the order of the video; may be a memory map.
+    threshold : float
+        L2, not squared: the tracker's.
+    next_id : int, optional
+        From here on IDs were never in use: for an instance that split off. Beyond all those in
+        the sightings by default.
+    known : iterable of int
+        IDs that were known before the video; no two of them are joined.
+    looks : callable, optional
+        Log-odds of an array of set distances (L2), in place of those of ``weights``.
+    weights : Weights
+    limits : Limits
+
+    Returns
+    -------
+    SecondLook
+        The same for the same sightings.
+    """
+    old = np.asarray(sightings["id"], np.int64)
+    if not len(old):
+        return SecondLook(old.copy(), 0, 0)
+    looks = looks or partial(weights.looks, threshold=threshold)
+    pieces = [
+        _Piece(sightings, tracklet, number)
+        for number, tracklet in enumerate(cut_tracks(sightings, threshold, limits))
+    ]
+    groups = _Joining(pieces, looks, weights, known, _speed(pieces)).run()
+    if next_id is None:
+        next_id = int(old.max()) + 1
+    return _numbered(old, groups, next_id, known)
+
+
+class _Piece:
+    """A tracklet, or several that were joined."""
+
+    def __init__(self, sightings, tracklet: Tracklet, number):
+        rows, good = tracklet
+        seen = sightings[rows]
+        at = np.flatnonzero(good) if good.any() else np.arange(len(rows))
+        at = at[_spread(len(at))]
+        self.number, self.rows, self.ids = number, [rows], {int(seen["id"][0])}
+        self.anchor = None
+        kinds, counts = np.unique(seen["kind"], return_counts=True)
+        self.kind = int(kinds[counts.argmax()])
+        self.views = seen["vector"][at].astype(np.float32)
+        self.when = seen["frame"][at]
+        self.frames = set(seen["frame"].tolist())
+        self.ends = [(_End(seen, False), _End(seen, True))]
+
+    def absorb(self, other):
+        """Take over all that is known of another."""
+        self.rows += other.rows
+        self.ids |= other.ids
+        self.frames |= other.frames
+        self.anchor = other.anchor if self.anchor is None else self.anchor
+        self.ends = sorted(self.ends + other.ends, key=lambda e: (e[0].frame, e[1].frame))
+        order = np.argsort(np.concatenate([self.when, other.when]), kind="stable")
+        order = order[_spread(len(order))]
+        self.views = np.concatenate([self.views, other.views])[order]
+        self.when = np.concatenate([self.when, other.when])[order]
+
+
+class _End:
+    """Where a tracklet begins or ends, and how it moves there."""
+
+    def __init__(self, seen, last):
+        some = seen[-_MOTION:] if last else seen[:_MOTION]
+        self.frame, self.shot = int(some["frame"][-last]), int(some["shot"][-last])
+        self.box = some["box_tlbr"][-last].astype(np.float64)
+        centres = (some["box_tlbr"][:, :2] + some["box_tlbr"][:, 2:]) / 2
+        self.size = float(np.sqrt(max(np.prod(self.box[2:] - self.box[:2]), 1.0)))
+        time = int(some["frame"][-1] - some["frame"][0])
+        self.velocity = (centres[-1] - centres[0]) / time if time else np.zeros(2)
+
+    @property
+    def centre(self):
+        return (self.box[:2] + self.box[2:]) / 2
+
+
+def _spread(n):
+    """Return positions of at most `N_VIEWS` of n, evenly spread."""
+    return np.unique(np.linspace(0, n - 1, min(n, N_VIEWS)).round().astype(np.int64))
+
+
+def _speed(pieces):
+    """How many of its sizes an instance may go in a frame: beyond what is seen in this video."""
+    speeds = [
+        np.hypot(*end.velocity) / end.size for piece in pieces for end in piece.ends[0] if end.size
+    ]
+    return max(0.1, 2 * float(np.quantile(speeds, 0.95)))
+
+
+class _Joining:
+    """Constrained agglomerative clustering, the surest pair first."""
+
+    def __init__(self, pieces, looks, weights, known, speed):
+        self.pieces = dict(enumerate(pieces))
+        self.looks, self.weights, self.speed = looks, weights, speed
+        _set_anchors(pieces, known)
+        self.near = {i: set() for i in self.pieces}
+        self.heap = []
+
+    def run(self):
+        """Join until nothing is sure enough; return the pieces that are left."""
+        pairs = _partners(self.pieces)
+        for i, j in pairs:
+            self.near[i].add(j)
+            self.near[j].add(i)
+        self._push(pairs)
+        while self.heap:
+            odds, i, j, n_i, n_j = heapq.heappop(self.heap)
+            one, other = self.pieces.get(i), self.pieces.get(j)
+            if one is None or other is None or (len(one.rows), len(other.rows)) != (n_i, n_j):
+                continue  # of what is no longer there as it was
+            one.absorb(other)
+            del self.pieces[j]
+            for k in self.near.pop(j):
+                self.near[k].discard(j)
+                if k != i:
+                    self.near[k].add(i)
+                    self.near[i].add(k)
+            self._push([(min(i, k), max(i, k)) for k in sorted(self.near[i])])
+        return [self.pieces[i] for i in sorted(self.pieces)]
+
+    def _push(self, pairs):
+        possible = []
+        for i, j in pairs:
+            one, other = self.pieces[i], self.pieces[j]
+            bonus = self._bonus(one, other)
+            if bonus is None:
+                self.near[i].discard(j)
+                self.near[j].discard(i)
+            else:
+                possible.append((i, j, bonus))
+        for start in range(0, len(possible), _BLOCK):
+            block = possible[start : start + _BLOCK]
+            distances = _set_distances(
+                [(self.pieces[i].views, self.pieces[j].views) for i, j, _ in block]
+            )
+            for (i, j, bonus), odds in zip(block, self.looks(distances)):
+                if odds + bonus > self.weights.apart:
+                    n = len(self.pieces[i].rows), len(self.pieces[j].rows)
+                    heapq.heappush(self.heap, (-float(odds + bonus), i, j, *n))
+
+    def _bonus(self, one, other):
+        """Log-odds of all but the looks; None for two that cannot be one."""
+        if one.kind != other.kind and one.kind and other.kind:
+            return None
+        if one.anchor is not None and other.anchor is not None:
+            return None
+        if not one.frames.isdisjoint(other.frames):
+            return None
+        place = 0.0
+        for before, after in _junctions(one.ends, other.ends):
+            gap = after.frame - before.frame
+            if gap <= 0 or before.shot != after.shot:
+                continue
+            away = after.centre - before.centre
+            size = max(before.size, after.size)
+            if np.hypot(*away) > size * (1 + self.speed * gap):
+                return None
+            place = max(place, _place(before, after, gap))
+        same = bool(one.ids & other.ids)
+        return self.weights.place * place + self.weights.same_id * same
+
+
+def _set_anchors(pieces, known):
+    """Mark the longest tracklet of each ID that was known before: it is that one for sure."""
+    known, longest = set(map(int, known)), {}
+    for piece in pieces:
+        (id_,) = piece.ids
+        if id_ in known and len(piece.frames) > len(getattr(longest.get(id_), "frames", ())):
+            longest[id_] = piece
+    for id_, piece in longest.items():
+        piece.anchor = id_
+
+
+def _partners(pieces):
+    """Which pairs to look at: the nearest by the looks, of one ID, and those that follow up."""
+    pairs = set()
+    means = np.stack([piece.views.mean(0) for piece in pieces.values()])
+    means /= np.maximum(np.linalg.norm(means, axis=1, keepdims=True), 1e-9)
+    k = min(N_NEAREST + 1, len(means))
+    for start in range(0, len(means), _BLOCK):
+        cosines = means[start : start + _BLOCK] @ means.T
+        for i, row in enumerate(np.argpartition(-cosines, k - 1, axis=1)[:, :k].tolist(), start):
+            pairs.update((min(i, j), max(i, j)) for j in row if j != i)
+    of_id = {}
+    for i, piece in pieces.items():
+        of_id.setdefault(min(piece.ids), []).append(i)
+    for members in of_id.values():
+        pairs.update(zip(members, members[1:]))
+    return sorted(pairs | _followers(pieces))
+
+
+def _followers(pieces):
+    """Pairs of which one begins soon after the other ends."""
+    starts = sorted((piece.ends[0][0].frame, i) for i, piece in pieces.items())
+    pairs = set()
+    for i, piece in pieces.items():
+        first = bisect_right(starts, (piece.ends[0][1].frame, len(pieces)))
+        pairs.update((min(i, j), max(i, j)) for _, j in starts[first : first + N_FOLLOWERS])
+    return pairs
+
+
+def _set_distances(pairs):
+    """Quantile of the L2 distances between the views of each pair of sets."""
+    out = np.empty(len(pairs))
+    for n, (a, b) in enumerate(pairs):
+        squared = np.maximum(2 - 2 * (a @ b.T).ravel(), 0)
+        k = int(QUANTILE * (len(squared) - 1))
+        out[n] = np.sqrt(np.partition(squared, k)[k])
+    return out
+
+
+def _junctions(one, other):
+    """Yield (end, start) wherever a tracklet of one list follows a tracklet of the other."""
+    ends = sorted(
+        [(e[0].frame, 0, e) for e in one] + [(e[0].frame, 1, e) for e in other],
+        key=lambda item: item[:2],
+    )
+    for (_, a, before), (_, b, after) in zip(ends, ends[1:]):
+        if a != b:
+            yield before[1], after[0]
+
+
+def _place(before, after, gap):
+    """How well one goes on where the other was going, in [0, 1]."""
+    steps = (1 - 0.5**gap) / 0.5  # of a velocity that dies away, as in `place`
+    expected = before.box + np.tile(before.velocity * steps, 2)
+    overlap = box_iou(after.box, expected, 0.5 + 0.3 * min(gap - 1, 5))[0, 0]
+    return float(overlap) * _FADE ** (gap - 1)
+
+
+def _numbered(old, groups, next_id, known):
+    """Give each group the ID that most of its sightings had, and that most want of it."""
+    claims = []
+    for n, group in enumerate(groups):
+        rows = np.concatenate(group.rows)
+        ids, counts = np.unique(old[rows], return_counts=True)
+        claims += [
+            (group.anchor != i, -count, i, n) for i, count in zip(ids.tolist(), counts.tolist())
+        ]
+    given, taken = {}, set()
+    for _, _, i, n in sorted(claims):
+        if n not in given and i not in taken:
+            given[n] = i
+            taken.add(i)
+    new = old.copy()
+    first = {n: min(rows[0] for rows in group.rows) for n, group in enumerate(groups)}
+    for n in sorted(first, key=first.get):
+        if n not in given:
+            given[n], next_id = next_id, next_id + 1
+    for n, group in enumerate(groups):
+        new[np.concatenate(group.rows)] = given[n]
+    pairs = set(zip(old.tolist(), new.tolist()))
+    n_cuts = len(pairs) - len(set(old.tolist()))
+    n_joined = len(set(old.tolist()) - set(new.tolist()))
+    return SecondLook(new, n_cuts, n_joined)

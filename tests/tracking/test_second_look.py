@@ -1,0 +1,99 @@
+"""The second look: swapped IDs are put right, lost ones found, and what cannot be one stays two."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from instanceid_utils.tracking.second_look import Weights, look_again
+from tests.tracking.test_tracklets import THRESHOLD, track_of
+
+
+def video(*tracks):
+    """Put tracks together as the tracker saw them: by frame."""
+    together = np.concatenate(tracks)
+    return together[np.argsort(together["frame"], kind="stable")]
+
+
+def at(left, **values):
+    return {"box_tlbr": (left, 10, left + 20, 60), **values}
+
+
+def final(sightings, **options):
+    """Return the final IDs, for each of (online ID, frame)."""
+    found = look_again(sightings, THRESHOLD, **options)
+    keys = zip(sightings["id"].tolist(), sightings["frame"].tolist())
+    return dict(zip(keys, found.ids.tolist())), found
+
+
+def test_two_that_swapped_their_ids_get_them_back():
+    one = track_of((0, 30), (1, 20), **at(10))
+    other = track_of((1, 30), (0, 20), **at(40, id=2))
+    one["covered"][28:31] = other["covered"][28:31] = 0.4
+    ids, found = final(video(one, other))
+    assert {ids[1, t] for t in range(30)} == {ids[2, t] for t in range(30, 50)} == {1}
+    assert {ids[2, t] for t in range(30)} == {ids[1, t] for t in range(30, 50)} == {2}
+    assert found.n_cuts == 2 and found.n_joined == 0
+
+
+def test_one_that_was_lost_keeps_its_first_id():
+    first, again = track_of((0, 20)), track_of((0, 12), id=7)
+    again["frame"] += 45
+    ids, found = final(video(first, again))
+    assert set(ids.values()) == {1} and (found.n_cuts, found.n_joined) == (0, 1)
+
+
+def test_two_seen_in_one_frame_are_two_however_alike():
+    first, twin = track_of((0, 20), **at(10)), track_of((0, 20), **at(100, id=2))
+    ids, _ = final(video(first, twin))
+    assert ids[1, 3] == 1 and ids[2, 3] == 2
+
+
+def test_nobody_jumps_but_a_cut_may_show_another_place():
+    first, again = track_of((0, 20), **at(10)), track_of((0, 20), **at(900, id=2))
+    again["frame"] += 22
+    assert set(final(video(first, again))[0].values()) == {1, 2}
+    again["shot"] = 1
+    assert set(final(video(first, again))[0].values()) == {1}
+
+
+def test_an_id_stays_in_its_class():
+    first, again = track_of((0, 20), kind=5), track_of((0, 20), id=2, kind=6)
+    again["frame"] += 30
+    assert set(final(video(first, again))[0].values()) == {1, 2}
+
+
+def test_who_splits_off_gets_an_id_that_was_never_in_use():
+    sightings = track_of((0, 40), (1, 20), id=4)
+    sightings["frame"][40:] += 30
+    sightings["box_tlbr"][40:] += 60
+    ids, found = final(sightings, next_id=90)
+    assert ids[4, 0] == 4 and ids[4, 89] == 90 and found.n_cuts == 1
+    assert final(sightings)[0][4, 89] == 5
+
+
+def test_ids_known_before_are_never_joined():
+    first, again = track_of((0, 20)), track_of((0, 12), id=7)
+    again["frame"] += 45
+    assert set(final(video(first, again), known=[1, 7])[0].values()) == {1, 7}
+    assert set(final(video(first, again), known=[7])[0].values()) == {7}
+
+
+def test_other_log_odds_of_the_looks_can_be_put_in():
+    first, again = track_of((0, 20)), track_of((0, 12), id=7)
+    again["frame"] += 45
+    never = lambda distances: np.full(len(distances), -99.0)  # noqa: E731
+    assert set(final(video(first, again), looks=never)[0].values()) == {1, 7}
+
+
+def test_the_log_odds_fall_with_the_distance():
+    odds = Weights().looks(np.linspace(0, 2, 100), THRESHOLD)
+    assert (np.diff(odds) < 0).all()
+    assert Weights().looks(np.array([Weights().at * THRESHOLD]), THRESHOLD) == pytest.approx(0)
+
+
+def test_the_same_again_and_nothing_of_nothing():
+    sightings = video(track_of((0, 30), (1, 20)), track_of((2, 50), **at(70, id=2)))
+    one, other = (look_again(sightings, THRESHOLD) for _ in range(2))
+    assert np.array_equal(one.ids, other.ids)
+    assert len(look_again(sightings[:0], THRESHOLD).ids) == 0
