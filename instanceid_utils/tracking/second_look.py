@@ -9,6 +9,7 @@ most of its sightings had.
 from __future__ import annotations
 
 import heapq
+import math
 from bisect import bisect_right
 from collections.abc import Callable, Iterable
 from functools import partial
@@ -16,14 +17,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from instanceid_utils.tracking.place import box_iou
 from instanceid_utils.tracking.tracklets import LIMITS, Limits, Tracklet, cut_tracks
 
 N_VIEWS = 16  # of a set that are compared
 QUANTILE = 0.1  # of the distances between two sets: their nearest views, but not one freak pair
-N_NEAREST = 24  # tracklets looked at as partners of one, by their looks; and by their time
-N_FOLLOWERS = 8
+N_NEAREST = 12  # tracklets looked at as partners of one, by their looks; and by their time
+N_FOLLOWERS = 4
 _FADE = 0.95  # trust in a place after each frame unseen, as in `place`
+_LATEST = 60  # frames after which a place says nothing
 _MOTION = 5  # sightings that say how a tracklet moves where it begins and ends
 _BLOCK = 2048  # tracklets, or pairs, compared at a time
 
@@ -122,7 +123,7 @@ class _Piece:
         self.views = seen["vector"][at].astype(np.float32)
         self.when = seen["frame"][at]
         self.frames = set(seen["frame"].tolist())
-        self.ends = [(_End(seen, False), _End(seen, True))]
+        self.ends = [(_End.of(seen, False), _End.of(seen, True))]
 
     def absorb(self, other):
         """Take over all that is known of another."""
@@ -130,28 +131,39 @@ class _Piece:
         self.ids |= other.ids
         self.frames |= other.frames
         self.anchor = other.anchor if self.anchor is None else self.anchor
-        self.ends = sorted(self.ends + other.ends, key=lambda e: (e[0].frame, e[1].frame))
+        self.ends = sorted(self.ends + other.ends, key=_starts)
         order = np.argsort(np.concatenate([self.when, other.when]), kind="stable")
         order = order[_spread(len(order))]
         self.views = np.concatenate([self.views, other.views])[order]
         self.when = np.concatenate([self.when, other.when])[order]
 
 
-class _End:
-    """Where a tracklet begins or ends, and how it moves there."""
+class _End(NamedTuple):
+    """Where a tracklet begins or ends, and how it moves there: plain numbers, of which many."""
 
-    def __init__(self, seen, last):
+    frame: int
+    shot: int
+    centre: tuple  # x, y
+    sides: tuple  # width, height
+    velocity: tuple  # pixels a frame, of the centre
+    size: float  # root of the area
+
+    @classmethod
+    def of(cls, seen, last):
         some = seen[-_MOTION:] if last else seen[:_MOTION]
-        self.frame, self.shot = int(some["frame"][-last]), int(some["shot"][-last])
-        self.box = some["box_tlbr"][-last].astype(np.float64)
-        centres = (some["box_tlbr"][:, :2] + some["box_tlbr"][:, 2:]) / 2
-        self.size = float(np.sqrt(max(np.prod(self.box[2:] - self.box[:2]), 1.0)))
+        boxes, at = some["box_tlbr"].astype(np.float64), -1 if last else 0
+        centres = (boxes[:, :2] + boxes[:, 2:]) / 2
         time = int(some["frame"][-1] - some["frame"][0])
-        self.velocity = (centres[-1] - centres[0]) / time if time else np.zeros(2)
-
-    @property
-    def centre(self):
-        return (self.box[:2] + self.box[2:]) / 2
+        velocity = (centres[-1] - centres[0]) / time if time else np.zeros(2)
+        sides = boxes[at, 2:] - boxes[at, :2]
+        return cls(
+            int(some["frame"][at]),
+            int(some["shot"][at]),
+            tuple(centres[at].tolist()),
+            tuple(sides.tolist()),
+            tuple(velocity.tolist()),
+            float(np.sqrt(max(np.prod(sides), 1.0))),
+        )
 
 
 def _spread(n):
@@ -232,9 +244,8 @@ class _Joining:
             gap = after.frame - before.frame
             if gap <= 0 or before.shot != after.shot:
                 continue
-            away = after.centre - before.centre
-            size = max(before.size, after.size)
-            if np.hypot(*away) > size * (1 + self.speed * gap):
+            away = math.dist(before.centre, after.centre)
+            if away > max(before.size, after.size) * (1 + self.speed * gap):
                 return None
             place = max(place, _place(before, after, gap))
         same = bool(one.ids & other.ids)
@@ -282,31 +293,53 @@ def _followers(pieces):
 
 def _set_distances(pairs):
     """Quantile of the L2 distances between the views of each pair of sets."""
-    out = np.empty(len(pairs))
+    out, by_size = np.empty(len(pairs)), {}
     for n, (a, b) in enumerate(pairs):
-        squared = np.maximum(2 - 2 * (a @ b.T).ravel(), 0)
-        k = int(QUANTILE * (len(squared) - 1))
-        out[n] = np.sqrt(np.partition(squared, k)[k])
+        by_size.setdefault((len(a), len(b)), []).append(n)
+    for members in by_size.values():
+        one, other = (np.stack([pairs[n][side] for n in members]) for side in (0, 1))
+        cosines = (one @ other.transpose(0, 2, 1)).reshape(len(members), -1)
+        k = int(QUANTILE * (cosines.shape[1] - 1))
+        nearest = -np.partition(-cosines, k, axis=1)[:, k]
+        out[members] = np.sqrt(np.maximum(2 - 2 * nearest, 0))
     return out
 
 
+def _starts(run):
+    return run[0].frame, run[1].frame
+
+
 def _junctions(one, other):
-    """Yield (end, start) wherever a tracklet of one list follows a tracklet of the other."""
-    ends = sorted(
-        [(e[0].frame, 0, e) for e in one] + [(e[0].frame, 1, e) for e in other],
-        key=lambda item: item[:2],
-    )
-    for (_, a, before), (_, b, after) in zip(ends, ends[1:]):
-        if a != b:
-            yield before[1], after[0]
+    """Yield (end, start) wherever a tracklet of one list is followed by one of the other.
+
+    Both are lists of (start, end) in order of time; the shorter one is gone through.
+    """
+    few, many = (one, other) if len(one) <= len(other) else (other, one)
+    starts = [_starts(run) for run in many]
+    for n, run in enumerate(few):
+        at = bisect_right(starts, _starts(run))
+        before = few[n - 1] if n else None
+        after = few[n + 1] if n + 1 < len(few) else None
+        if at and (before is None or _starts(before) <= starts[at - 1]):
+            yield many[at - 1][1], run[0]
+        if at < len(many) and (after is None or starts[at] < _starts(after)):
+            yield run[1], many[at][0]
 
 
 def _place(before, after, gap):
-    """How well one goes on where the other was going, in [0, 1]."""
-    steps = (1 - 0.5**gap) / 0.5  # of a velocity that dies away, as in `place`
-    expected = before.box + np.tile(before.velocity * steps, 2)
-    overlap = box_iou(after.box, expected, 0.5 + 0.3 * min(gap - 1, 5))[0, 0]
-    return float(overlap) * _FADE ** (gap - 1)
+    """How well one goes on where the other was going: overlap times trust, as in `place`."""
+    if gap > _LATEST:
+        return 0.0
+    steps, room = (1 - 0.5**gap) / 0.5, 2 * (0.5 + 0.3 * min(gap - 1, 5))
+    shared, areas = 1.0, [1.0, 1.0]
+    for axis in (0, 1):
+        expected = before.centre[axis] + steps * before.velocity[axis]
+        sides = [(1 + room) * end.sides[axis] for end in (before, after)]
+        away = abs(after.centre[axis] - expected)
+        shared *= max(min(*sides, sum(sides) / 2 - away), 0.0)
+        areas = [area * side for area, side in zip(areas, sides)]
+    union = sum(areas) - shared
+    return shared / union * _FADE ** (gap - 1) if union > 0 else 0.0
 
 
 def _numbered(old, groups, next_id, known):
