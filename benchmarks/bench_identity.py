@@ -22,6 +22,7 @@ from instanceid_utils.evaluation import (
     REGIMES,
     IouTracker,
     final_ids,
+    refined_ids,
     score_watched,
     watch,
     watch_boxes,
@@ -30,13 +31,14 @@ from instanceid_utils.gallery import Gallery
 from instanceid_utils.pipeline import open_data
 from instanceid_utils.synthetic import generate_crowds
 
+REFINED = "InstanceID, refined"
 BOUND = "bound of the detections"
 #: Real detections: name -> files below --video-root, and the frames to watch (from 1).
 REAL = {"vtest": ("vtest.avi", "vtest_detections.txt", "vtest_truth.txt", 583, 795)}
 
 
 def trackers(embedder):
-    """Name -> function that makes a tracker: the default, and one change at a time."""
+    """Name -> function that makes a tracker: the default, refined, and one change at a time."""
 
     def make(policy="exemplars", **options):
         def tracker():
@@ -47,6 +49,7 @@ def trackers(embedder):
 
     return {
         "InstanceID (default)": make(),
+        REFINED: make(),
         "appearance only": make(place_cue=False),
         "half the place cue": make(place_weight=0.5),
         "moving average": make("mean"),
@@ -61,13 +64,14 @@ def score(make_trackers, watched):
     """Scores of each tracker on the same watched videos, by name."""
     rows = {}
     for name, make in make_trackers.items():
-        scorer = score_watched(partial(_answer, make), watched)
+        look = refined_ids if name == REFINED else final_ids
+        scorer = score_watched(partial(_answer, look, make), watched)
         rows[name] = {**scorer.scores(), "purity": scorer.purity(), "bound": scorer.bound()}
     return rows
 
 
-def _answer(make, observations):
-    return final_ids(make(), observations)
+def _answer(look, make, observations):
+    return look(make(), observations)
 
 
 def bench(embedder, dataset, sequences, options):

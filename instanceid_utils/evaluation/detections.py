@@ -23,6 +23,8 @@ from instanceid_utils.formats.frame_masks import MIN_SCORE
 from instanceid_utils.segments.segments import find_segments
 from instanceid_utils.tracking.abstention import final_id
 from instanceid_utils.tracking.observation import Observation, observe
+from instanceid_utils.tracking.second_look import look_again
+from instanceid_utils.tracking.sightings import make_sightings
 from instanceid_utils.video.reader import read_video
 
 
@@ -128,10 +130,38 @@ def final_ids(tracker, observations: Iterable) -> list:
     """
     updates = replay(tracker, observations)
     renamed = tracker.settle() if hasattr(tracker, "settle") else {}
-    return [
-        np.array([final_id(i, renamed) for i in update.ids.tolist()], np.int64)
-        for update in updates
-    ]
+    return [rename(update.ids, renamed) for update in updates]
+
+
+def rename(ids: np.ndarray, renamed: dict) -> np.ndarray:
+    """Replace provisional IDs by what they turned out to be."""
+    return np.array([final_id(i, renamed) for i in ids.tolist()], np.int64)
+
+
+def refined_ids(tracker, observations: Sequence) -> list:
+    """Let a tracker decide on what was observed, and look at it all a second time.
+
+    Parameters
+    ----------
+    tracker : tracking.InstanceID
+    observations : sequence of tracking.Observation
+
+    Returns
+    -------
+    list of ndarray (N,), int64
+    """
+    updates = replay(tracker, observations)
+    renamed = tracker.settle()
+    ids = [rename(update.ids, renamed) for update in updates]
+    shots = np.cumsum([update.shot_cut for update in updates])
+    sightings = np.concatenate(
+        [make_sightings(i, *seen) for i, seen in enumerate(zip(shots, ids, observations))]
+    )
+    found = look_again(sightings, tracker.threshold).ids
+    ends = np.cumsum([np.count_nonzero(given > 0) for given in ids])
+    for given, final in zip(ids, np.split(found, ends[:-1])):
+        given[given > 0] = final
+    return ids
 
 
 def score_watched(answer: Callable, videos: Iterable[Sequence], scorer=None) -> IdentityScorer:

@@ -11,11 +11,13 @@ from instanceid_utils.evaluation import (
     IouTracker,
     MaskFaults,
     final_ids,
+    refined_ids,
     score_watched,
     watch,
     watch_boxes,
 )
 from instanceid_utils.formats import FormatError
+from instanceid_utils.tracking import InstanceID
 
 
 class Mirror:
@@ -80,6 +82,26 @@ def test_the_same_faults_for_a_seed(dataset):
         return [one.observation.every.areas.tolist() for video in videos for one in video]
 
     assert areas(1) == areas(1) != areas(2)
+
+
+def test_a_second_look_joins_what_the_tracker_lost(dataset):
+    class Forgetful(InstanceID):
+        """Starts anew in the middle."""
+
+        def decide(self, observation):
+            self.n = getattr(self, "n", 0) + 1
+            if self.n == 7:
+                self.gallery.remove(self.gallery.ids)
+                self.new_video()
+            return super().decide(observation)
+
+    videos = watched(dataset, FAULTS["perfect"])[:1]
+
+    def scores(look):
+        return score_watched(lambda seen: look(Forgetful(Mirror()), seen), videos).scores()
+
+    assert scores(final_ids)["ids"] == 4
+    assert scores(refined_ids)["ids"] == 2 and scores(refined_ids)["IDF1"] == 1
 
 
 @pytest.fixture
