@@ -14,7 +14,7 @@ from instanceid_utils.evaluation.identity import (
     mask_iou,
     score_table,
 )
-from instanceid_utils.evaluation.overlaps import mask_overlaps
+from instanceid_utils.evaluation.overlaps import Overlaps, mask_overlaps
 from instanceid_utils.segments.segments import find_segments
 
 
@@ -176,6 +176,14 @@ def test_no_tracker_exceeds_the_bound_and_what_was_not_given_an_id_counts():
         scorer.add_boxes([4], truth, [[0, 0, 10, 9], [50, 0, 60, 10]], ids)
     assert scorer.bound() == pytest.approx(2 * 3 / (3 + 6))
     assert scorer.scores()["IDF1"] == pytest.approx(2 * 2 / (3 + 5))
+
+
+def test_the_bound_has_as_many_hits_as_there_can_be():
+    iou = np.array([[0.9, 0.51], [0.51, 0.45]])  # the largest sum would be a hit and a miss
+    hundred = np.full(2, 100)
+    scorer = IdentityScorer()
+    scorer.add_overlaps(Overlaps(np.array([1, 2]), hundred, hundred, 200 * iou / (1 + iou)), [1, 2])
+    assert scorer.bound() == 1
 
 
 def test_purity_is_the_share_of_hits_on_the_main_identity():

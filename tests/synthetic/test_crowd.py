@@ -42,6 +42,12 @@ def test_they_leave_and_come_back_from_another_side(walks):
     assert np.mean(np.array(turned) > 1) > 0.3
 
 
+def test_they_walk_through_the_picture(walks):
+    for visit in (v for w in walks for v in w.visits):
+        (x0, y0), (x1, y1) = visit.feet[0], visit.feet[-1]
+        assert abs(x1 - x0) > crowd._ASPECT or (y0 > 1) != (y1 > 1)
+
+
 def test_a_walker_out_of_the_picture_is_absent(walks):
     walk = next(w for w in walks if len(w.visits) > 1)
     gap = (walk.visits[0].times[-1] + walk.visits[1].times[0]) / 2
