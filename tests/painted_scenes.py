@@ -37,6 +37,9 @@ def show(tracker, *things, **options):
     return tracker.update(*paint(*things, **options))
 
 
+PARTS = ("_places", "_habits", "_probation", "_strains", "_shots", "_abstention", "_classes")
+
+
 def snapshot(tracker):
     gallery = tracker.gallery
     return (
@@ -44,6 +47,13 @@ def snapshot(tracker):
         [gallery.exemplars(i)[1].tolist() for i in gallery.ids.tolist()],
         tracker._time,
         tracker._frame_shape,
-        json.dumps([tracker._places.state(), tracker._evidence.state(), tracker._shots.state()]),
+        json.dumps(
+            [
+                tracker._places.state(),
+                tracker._habits.state(),
+                tracker._probation.state(),
+                tracker._shots.state(),
+            ]
+        ),
         json.dumps(tracker._abstention.state()),
     )

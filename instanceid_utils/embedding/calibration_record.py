@@ -20,6 +20,7 @@ _KINDS: dict[str, tuple] = {  # of what is no number
     "intervals": (dict,),
     "curves": (dict,),
     "weights_sha256": (str, type(None)),
+    "evidence": (dict, type(None)),
 }
 
 
@@ -51,6 +52,8 @@ class Calibration:
         `thresholds`, and the three rates at each.
     weights_sha256 : str or None
         The weights that made the embeddings; it holds for no others.
+    evidence : dict of str to float, or None
+        The numbers of `tracking.Evidence` for these weights; None where they were not fitted.
     """
 
     threshold: float
@@ -71,6 +74,7 @@ class Calibration:
     min_gap: int
     curves: dict = field(repr=False)
     weights_sha256: str | None = None
+    evidence: dict | None = None
 
     def require_weights(self, sha256: str | None) -> float:
         """Return the threshold if it was made for these weights.
@@ -114,6 +118,7 @@ class Calibration:
         if not isinstance(facts, dict) or facts.get("version") != VERSION:
             raise ValueError(f"{source}: not a calibration of version {VERSION}")
         names = {f.name for f in fields(cls)}
+        facts = {"evidence": None, **facts}  # of before 1.1
         missing = names - facts.keys()
         if missing:
             raise ValueError(f"{source}: {', '.join(sorted(missing))} missing")
@@ -123,6 +128,11 @@ class Calibration:
             if not isinstance(value, kinds) or isinstance(value, bool):
                 expected = " or ".join(kind.__name__ for kind in kinds)
                 raise ValueError(f"{source}: {name}: expected {expected}, got {value!r:.40}")
+        for name, number in (values["evidence"] or {}).items():
+            if not isinstance(number, _NUMBER) or isinstance(number, bool):
+                raise ValueError(
+                    f"{source}: evidence, {name}: expected a number, got {number!r:.40}"
+                )
         if not 0.0 < values["threshold"] <= 2.0:
             raise ValueError(f"{source}: threshold must be in (0, 2], got {values['threshold']}")
         try:

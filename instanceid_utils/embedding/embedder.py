@@ -29,11 +29,13 @@ class Embedder:
         Names the weights; galleries and thresholds made with them carry it.
     margin : float
         Of the crops the network was trained on, see ``segments.cut_crops``.
+    evidence : dict of str to float, optional
+        The numbers of `tracking.Evidence` for these weights.
 
     Attributes
     ----------
     dim, crop_size : int
-    margin, threshold, weights_sha256
+    margin, threshold, weights_sha256, evidence
         As given.
     card : dict
         What is known of the weights; empty if they come from no file.
@@ -60,12 +62,13 @@ class Embedder:
         weights_sha256: str | None = None,
         margin: float = MARGIN,
         card: dict | None = None,
+        evidence: dict | None = None,
     ):
         self.card = dict(card or {})
         keras = not isinstance(network, OnnxNetwork)
         self._run = KerasNetwork(network, self.card.get("architecture")) if keras else network
         self._card_path: Path | None = None
-        self.threshold = threshold
+        self.threshold, self.evidence = threshold, evidence
         self.weights_sha256 = weights_sha256
         self.margin = margin
         self.crop_size, self.dim = self._run.crop_size, self._run.dim
@@ -110,9 +113,11 @@ class Embedder:
             network = OnnxNetwork(model, providers=providers, threads=threads)
         else:
             network = _load_keras(card_path)
+        calibration = weights.read_calibration(card_path, facts)
         embedder = cls(
             network,
-            threshold=weights.read_threshold(card_path, facts),
+            threshold=None if calibration is None else calibration.threshold,
+            evidence=None if calibration is None else calibration.evidence,
             weights_sha256=facts["sha256"],
             margin=facts.get("margin", MARGIN),
             card=facts,

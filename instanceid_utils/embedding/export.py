@@ -52,6 +52,7 @@ def export(card: str | os.PathLike | None, out: str | os.PathLike) -> tuple[Path
 
 def describe(card_path: Path, facts: dict) -> dict:
     """Say in JSON values what a runtime has to be given, and what it gives."""
+    calibration = weights.read_calibration(card_path, facts)
     size = facts["architecture"]["crop_size"]
     return {
         "weights_sha256": facts["sha256"],
@@ -72,7 +73,7 @@ def describe(card_path: Path, facts: dict) -> dict:
             "dtype": "float32",
             "length": 1.0,
             "distance": "L2, not squared: two crops are taken for one instance below the threshold",
-            "threshold": weights.read_threshold(card_path, facts),
+            "threshold": None if calibration is None else calibration.threshold,
         },
     }
 

@@ -117,8 +117,8 @@ def read_card(card_path: str | os.PathLike) -> dict[str, Any]:
     return card
 
 
-def read_threshold(card_path: str | os.PathLike, card: dict[str, Any]) -> float | None:
-    """Read the calibrated threshold of a card; None if the weights have no calibration.
+def read_calibration(card_path: str | os.PathLike, card: dict[str, Any]) -> Calibration | None:
+    """Read the calibration of a card; None if the weights have none.
 
     Raises
     ------
@@ -126,7 +126,11 @@ def read_threshold(card_path: str | os.PathLike, card: dict[str, Any]) -> float 
         If the calibration is damaged, or was made for other weights.
     """
     path = calibration_path(card_path)
-    return Calibration.from_json(path).require_weights(card["sha256"]) if path.exists() else None
+    if not path.exists():
+        return None
+    calibration = Calibration.from_json(path)
+    calibration.require_weights(card["sha256"])
+    return calibration
 
 
 def load_onnx(card_path: str | os.PathLike, card: dict[str, Any]) -> bytes:

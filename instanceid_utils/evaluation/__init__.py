@@ -39,6 +39,7 @@ __getattr__, __dir__, __all__ = lazy_names(
             "watch_boxes",
         ),
         "mask_faults": ("FAULTS", "FaultyModel", "MaskFaults", "simulate"),
+        "evidence_fit": ("candidate_pairs", "fit_evidence", "true_identities"),
         "regimes": ("REGIMES", "score_regime"),
         "iou_tracker": ("IouTracker",),
         "calibration": ("calibrate", "calibrate_dataset"),

@@ -8,8 +8,8 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from instanceid_utils.segments.segments import check_frame, find_segments
+from instanceid_utils.tracking.boxes import box_iou
 from instanceid_utils.tracking.decision import NO_ID
-from instanceid_utils.tracking.place import box_iou
 
 
 class IouUpdate(NamedTuple):

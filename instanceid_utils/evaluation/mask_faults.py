@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from instanceid_utils.segments.segments import Segments, box_segments, find_segments
-from instanceid_utils.tracking.place import box_iou
+from instanceid_utils.tracking.boxes import box_iou
 
 MIN_AREA = 16  # pixels: no model that errs finds less
 _CELLS = 64  # rough edges are drawn on a grid of as many cells along the longer side of a mask

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from instanceid_utils.segments.segments import Segments, find_segments
-from instanceid_utils.tracking.place import box_iou
+from instanceid_utils.tracking.boxes import box_iou
 
 
 @dataclass(frozen=True, eq=False)

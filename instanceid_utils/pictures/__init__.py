@@ -22,6 +22,7 @@ __getattr__, __dir__, __all__ = lazy_names(
             "show_crops",
             "show_retrieval",
         ),
+        "evidence_curves": ("plot_evidence",),
         "timeline": ("draw_runs", "id_runs", "plot_runs", "plot_timeline", "show_frames"),
         "contact_sheet": ("ContactSheet",),
         "explanations": (

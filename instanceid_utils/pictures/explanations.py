@@ -40,8 +40,8 @@ def sentence(decision, names: dict | None = None):
     """
     name = _name(decision.id, names)
     limit = f"the threshold {decision.threshold:.2f}"
-    if decision.reason == "empty":
-        return "No ID: the mask has no pixels."
+    if decision.reason in _NO_ID:
+        return f"No ID: {_NO_ID[decision.reason]}."
     if not decision.neighbours:
         return f"{name} is new: the gallery was empty."
     nearest = f"{_name(decision.neighbours[0][0], names)}, is {decision.neighbours[0][1]:.2f} away"
@@ -56,14 +56,32 @@ def sentence(decision, names: dict | None = None):
         )
     if decision.place is None:
         return f"{name}: the nearest, {nearest}; {limit}."
-    place = f" (less {decision.place:.2f} for its place)" if decision.place >= 0.005 else ""
-    text = f"{name} again: {decision.distance:.2f} away{place}, below {limit}."
+    text = f"{name} again: {decision.distance:.2f} away{_beside(decision)}, below {limit}."
+    if decision.reason == "merged":
+        return f"{text} The segment covers somebody else too, so nothing is learned from it."
     if decision.margin is None:
         return text
     if decision.margin < 0:
         return f"{text} Another answer was better by {-decision.margin:.2f}, but taken."
     doubt = "only " if decision.reason == "ambiguous" else ""
     return f"{text} The next best answer is worse by {doubt}{decision.margin:.2f}."
+
+
+_NO_ID = {
+    "empty": "the mask has no pixels",
+    "low score": "the model was not sure enough",
+    "fragment": "it is a part of what another segment of this frame shows",
+}
+
+
+def _beside(decision):
+    """Say what counts beside the looks, in brackets: as a distance, and its parts in nats."""
+    if abs(decision.place) < 0.005:
+        return ""
+    said = "less" if decision.place > 0 else "plus"
+    parts = {n: v for n, v in (decision.parts or {}).items() if n != "looks" and abs(v) >= 0.05}
+    names = ", ".join(f"{n} {v:+.1f}" for n, v in parts.items()) or "its place"
+    return f" ({said} {abs(decision.place):.2f} for {names})"
 
 
 def _name(id_, names):

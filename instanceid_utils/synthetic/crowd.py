@@ -190,7 +190,7 @@ def _draw_walker(outfit, rng):
 
 
 def draw_crowd(
-    seed, n_frames: int = N_FRAMES, n_walkers: int | None = None
+    seed, n_frames: int = N_FRAMES, n_walkers: int | None = None, n_outfits: int | None = None
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Draw a crowd frame by frame.
 
@@ -200,7 +200,10 @@ def draw_crowd(
         Same seed, same pictures.
     n_frames : int
     n_walkers : int, optional
-        8 to 16, drawn, by default. They wear two to four outfits.
+        8 to 16, drawn, by default.
+    n_outfits : int, optional
+        What they wear, each one of these with small differences; 2 to 4, drawn, by default, as in
+        teams. With as many as walkers it is a street.
 
     Yields
     ------
@@ -221,7 +224,8 @@ def draw_crowd(
         raise ValueError(f"n_walkers: expected 1 to 255, got {n_walkers}")
     if n_frames < 1:
         raise ValueError(f"n_frames: expected at least 1, got {n_frames}")
-    outfits = [draw_body(rng, "biped") for _ in range(rng.integers(2, 5))]
+    n_outfits = n_outfits or int(rng.integers(2, 5))
+    outfits = [draw_body(rng, "biped") for _ in range(n_outfits)]
     actors = []
     for label, walk in enumerate(_draw_walks(n_walkers, n_frames, rng), 1):
         body = _draw_walker(outfits[rng.integers(len(outfits))], rng)

@@ -197,7 +197,9 @@ class Abstention:
 
 
 def _at_its_place(id, found):
-    here = np.where(found.ids == id, found.discounts, 0).max(axis=1, initial=0)
+    if found.parts is None:
+        return None
+    here = np.where(found.ids == id, found.parts["place"], 0).max(axis=1, initial=0)
     return int(here.argmax()) if here.any() else None
 
 

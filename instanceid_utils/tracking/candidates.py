@@ -8,6 +8,9 @@ import numpy as np
 
 from instanceid_utils.gallery.gallery import Gallery
 from instanceid_utils.tracking.decision import NO_ID
+from instanceid_utils.tracking.evidence import Evidence
+from instanceid_utils.tracking.habits import at_border
+from instanceid_utils.tracking.place import Expected
 
 MOST_CANDIDATES = 64
 
@@ -17,7 +20,8 @@ class Candidates(NamedTuple):
 
     ids: np.ndarray  # (N, K) int64, distinct in a row, -1 where there are fewer
     distances: np.ndarray  # (N, K) float32, L2, not squared; inf beside -1
-    discounts: np.ndarray  # (N, K) float64, what the place cue takes off
+    discounts: np.ndarray  # (N, K) float64, L2, what all but the looks takes off; may be negative
+    parts: dict | None = None  # of `evidence.PARTS` -> (N, K) float64, nats
 
     @property
     def costs(self) -> np.ndarray:
@@ -28,9 +32,8 @@ class Candidates(NamedTuple):
 def gather(
     gallery: Gallery,
     vectors: np.ndarray,
-    placed: tuple[np.ndarray, np.ndarray] | None = None,
+    placed: np.ndarray | None = None,
     *,
-    weight: float = 0.0,
     n_neighbours: int = 5,
 ) -> Candidates:
     """Collect the candidates of a frame's segments.
@@ -40,10 +43,8 @@ def gather(
     gallery : gallery.Gallery
     vectors : ndarray of shape (N, D), float32
         Unit length.
-    placed : (ndarray (N, J) int64, ndarray (N, J) float), optional
-        From `tracking.PlaceMemory.match`: IDs expected there, and how well they fit, in [0, 1].
-    weight : float
-        Distance taken off for a perfect fit.
+    placed : ndarray of shape (N, J), int64, optional
+        From `place.Expected.nearest`: IDs expected there.
     n_neighbours : int
         Least number of nearest IDs to look at.
 
@@ -56,15 +57,61 @@ def gather(
     """
     n_nearest = min(max(n_neighbours, min(len(vectors), MOST_CANDIDATES)), max(len(gallery), 1))
     ids, distances = gallery.search(vectors, k=n_nearest)
-    if placed is None or not placed[0].size:
-        return Candidates(ids, distances, np.zeros(ids.shape))
-    place_ids, place = placed
-    same = (ids[:, :, None] == place_ids[:, None, :]) & (place_ids != NO_ID)[:, None, :]
-    discounts = (same * place[:, None, :]).sum(axis=2)
-    far = np.where(same.any(axis=1), NO_ID, place_ids)  # there, but not among the nearest
-    if (far != NO_ID).any():
-        far[far != NO_ID] = [i if i in gallery else NO_ID for i in far[far != NO_ID].tolist()]
-        ids = np.concatenate([ids, far], axis=1)
-        distances = np.concatenate([distances, gallery.distances_to(far, vectors)], axis=1)
-        discounts = np.concatenate([discounts, np.where(far == NO_ID, 0, place)], axis=1)
-    return Candidates(ids, distances, weight * discounts)
+    if placed is not None and placed.size:
+        same = (ids[:, :, None] == placed[:, None, :]).any(axis=1)
+        far = np.where(same, NO_ID, placed)  # there, but not among the nearest
+        if (far != NO_ID).any():
+            far[far != NO_ID] = [i if i in gallery else NO_ID for i in far[far != NO_ID].tolist()]
+            ids = np.concatenate([ids, far], axis=1)
+            distances = np.concatenate([distances, gallery.distances_to(far, vectors)], axis=1)
+    return Candidates(ids, distances, np.zeros(ids.shape))
+
+
+def weigh(
+    found: Candidates,
+    evidence: Evidence,
+    expected: Expected,
+    boxes_tlbr: np.ndarray,
+    frame_shape: tuple[int, int],
+    *,
+    threshold: float,
+    width: float,
+    weight: float = 1.0,
+) -> Candidates:
+    """Let place, size and entry speak for the candidates, or against them.
+
+    Parameters
+    ----------
+    found : Candidates
+        Of N segments.
+    evidence : evidence.Evidence
+    expected : place.Expected
+    boxes_tlbr : ndarray of shape (N, 4)
+    frame_shape : tuple of int
+        (H, W).
+    threshold, width : float
+        See `Evidence`.
+    weight : float
+        Of what is not looks, beyond ``evidence.beside``.
+
+    Returns
+    -------
+    Candidates
+        A discount is what these parts are worth as L2 distance.
+    """
+    boxes = np.asarray(boxes_tlbr, np.float64)
+    known, errors, ages, changes = expected.compare(boxes, found.ids)
+    room = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1) / np.prod(frame_shape)
+    inside = ~at_border(boxes_tlbr, frame_shape)
+    place = evidence.of_place(errors, ages, width, room[:, None])
+    size = evidence.of_size(changes, ages, width)
+    weight = weight * evidence.beside
+    parts = {
+        "looks": evidence.of_looks(found.distances, threshold),
+        "place": weight * np.where(known, place, 0),
+        "size": weight * np.where(known, size, 0),
+        "entry": weight * np.broadcast_to(evidence.entry * inside[:, None], known.shape),
+    }
+    nats = parts["place"] + parts["size"] + parts["entry"]
+    discounts = np.where(found.ids == NO_ID, 0, nats * threshold / evidence.looks)
+    return found._replace(discounts=discounts, parts=parts)

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 NO_ID = -1
 RULES = ("optimal", "plain")
-USED, EMPTY, LOW_SCORE = "", "empty", "low score"
-REASONS = ("reused", "new", "lost", "ambiguous", EMPTY, LOW_SCORE)
+USED, EMPTY, LOW_SCORE, FRAGMENT = "", "empty", "low score", "fragment"
+REASONS = ("reused", "new", "lost", "ambiguous", "merged", "split", FRAGMENT, EMPTY, LOW_SCORE)
 _DENSE_CELLS = 4_000_000  # above this many segment-ID cells the sparse solver is used
 
 
@@ -46,12 +46,15 @@ class Decision:
     reason : str
         ``"reused"``: the ID of a candidate. ``"ambiguous"``: another answer was nearly as good or
         better. ``"new"``: no candidate. ``"lost"``: had candidates, all of which went to other
-        segments of the frame, so it is new. ``"empty"``: no pixels. ``"low score"``: the model
-        was not sure enough.
+        segments of the frame, so it is new. ``"merged"``: reused, but the segment covers somebody
+        else too, so nothing is learned from it. ``"split"``: what was one ID turned out to be two
+        instances, and this is the later one. ``"fragment"``: a part of an instance whose ID
+        another segment got; it has none. ``"empty"``: no pixels. ``"low score"``: the model was
+        not sure enough.
     distance : float or None
         L2 distance, not squared, to the ID reused; to the nearest ID for a new one.
     place : float or None
-        How much the place cue took off that distance.
+        How much everything but the looks took off that distance; negative where it spoke against.
     neighbours : tuple of (int, float)
         The nearest IDs with their L2 distances, nearest first.
     threshold : float
@@ -66,6 +69,10 @@ class Decision:
         Of the model that found the segment.
     category : int, str or None
         The class that the model gave it.
+    confirmed : bool
+        The ID has been seen often enough to be kept, see `probation`.
+    parts : dict of str to float, or None
+        What looks, place, size and entry said for the ID reused, in nats; see `evidence`.
     """
 
     label: int
@@ -79,6 +86,8 @@ class Decision:
     provisional: bool = False
     score: float | None = None
     category: int | str | None = None
+    confirmed: bool = True
+    parts: dict | None = None
 
     def to_json(self) -> str:
         """Give one line of JSON, without NaN or infinity.
@@ -245,6 +254,10 @@ def explain(
     threshold: float,
     ambiguous: Sequence,
     provisional: Sequence,
+    confirmed: Sequence,
+    merged: Sequence,
+    fragment: Sequence,
+    split: Sequence,
     n_neighbours: int = 5,
     scores: Sequence | None = None,
     classes: Sequence | None = None,
@@ -261,8 +274,12 @@ def explain(
     choice : Choice
     found : candidates.Candidates
     threshold : float
-    ambiguous, provisional : sequence of bool, length N
-        A decision put off; an ID that is not settled yet.
+    ambiguous, provisional, confirmed : sequence of bool, length N
+        A decision put off; an ID that is not settled yet; one that is kept.
+    merged, fragment : sequence of bool, length N
+        See `meetings`.
+    split : sequence of bool, length N
+        See `healing`.
     n_neighbours : int
     scores, classes : sequence of length M, optional
         What the model said of each segment.
@@ -288,13 +305,17 @@ def explain(
         near = [c for c in near.tolist() if found.ids[row, c] != NO_ID]
         neighbours = tuple((int(found.ids[row, c]), float(found.distances[row, c])) for c in near)
         column, margin = int(choice.column[row]), float(choice.margin[row])
-        reason, place = str(choice.reason[row]), None
+        reason, place, parts = str(choice.reason[row]), None, None
         if ambiguous[row]:
             column, reason = -1, "ambiguous"
+        elif merged[row] or fragment[row] or split[row]:
+            reason = "merged" if merged[row] else FRAGMENT if fragment[row] else "split"
         distance: float | None
         if column >= 0:
             distance = float(found.distances[row, column])
             place = float(found.discounts[row, column])
+            if found.parts is not None:
+                parts = {name: float(nats[row, column]) for name, nats in found.parts.items()}
         else:
             distance = neighbours[0][1] if neighbours else None
         decisions.append(
@@ -308,6 +329,8 @@ def explain(
                 threshold,
                 margin if np.isfinite(margin) else None,
                 bool(provisional[row]),
+                confirmed=bool(confirmed[row]),
+                parts=parts,
                 **told,
             )
         )

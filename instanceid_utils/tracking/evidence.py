@@ -1,181 +1,124 @@
-"""Which segments may teach the gallery: an occluded sliver must not drag an identity away.
+"""How much speaks for a segment being an instance that is known: one measure for all that is seen.
 
-A segment is good evidence when nothing about it is unusual *for its instance*: a rider who is
-always in front of a horse is covered as usual, a swan cut in half by a log is not.
+Each part is a log-likelihood ratio in nats: how much likelier is what is seen if the segment is
+that instance than if it is another one. Nats of independent parts add up. Looks alone say 0 at
+the calibrated threshold, so without any other part this is the plain rule, distance below
+threshold. Every part is monotone, bounded below where chance can explain anything, and has one
+or two numbers, fitted on generated video with the faults of real models (see `evidence_fit` in
+`evaluation`).
+
+- *Looks*: linear in the L2 distance.
+- *Place*: how far from where it should be, by a heavy-tailed bell (a Student t with 1 degree of
+  freedom, in the plane) whose width is the video's own: how well places were foreseen lately,
+  and wider for each update unseen. Against it stands that somebody else is there by chance, in
+  a frame that is so many times larger, or since others are near. At a small rate, which adds up
+  while an instance is unseen, it may be anywhere: an object does not jump, but it may come back
+  elsewhere.
+- *Size*: a two-sided exponential in the change of log area, of the same width.
+- *Entry*: newcomers enter at the border. Inside, a segment is more likely somebody known.
+
+Frames that follow each other say nearly the same, and a mistake about a place repeats itself in
+the next one while looks can mend it. So what is not looks counts for less than its nats.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+import numbers
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-_HABIT = 0.1  # weight of a new view in what is usual
-_MEMORY = 300  # updates after which the habits of an unseen instance are dropped
+PARTS = ("looks", "place", "size", "entry")
 
 
-@dataclass
-class _Habit:
-    area: float
-    covered: float
-    time: int
-
-
+@dataclass(frozen=True)
 class Evidence:
-    """What is usual for each instance, and whether a view is good enough to learn from.
+    """The numbers of the model, and the parts that follow from them.
 
-    Parameters
+    Attributes
     ----------
-    min_area : float
-        A view is refused whose area is below this part of the usual area: mostly hidden.
-    min_area_at_border : float
-        The same for a view that touches the frame's border: partly outside.
-    max_covered : float
-        A view is refused when other segments' boxes cover this much more of its box, as a part
-        of its area, than usual.
+    looks : float
+        Nats for an L2 distance (not squared) of one threshold less.
+    width : float
+        Of the bell of places, in units of how well places were foreseen lately.
+    growth : float
+        The bell is as much wider after n updates as ``n ** growth``.
+    jump : float
+        Chance in an update that an instance is not where it should be, but anywhere.
+    rivals : float
+        How many others are near by chance, in an area of the square of a segment's size.
+    change : float
+        Typical change of log area, in units of the bell's width.
+    variety : float
+        Typical difference of log area between two instances.
+    entry : float
+        Nats against a newcomer that does not touch the border.
+    beside : float
+        What a nat of place, size or entry counts beside one of looks.
 
-    Examples
-    --------
-    >>> evidence = Evidence()
-    >>> evidence.observe([7], np.array([1000]), np.array([0.0]), time=0)
-    >>> inside = np.array([False])
-    >>> evidence.is_good([7], np.array([900]), inside, np.array([0.1])).tolist()
-    [True]
-    >>> evidence.is_good([7], np.array([300]), inside, np.array([0.1])).tolist()   # a sliver
-    [False]
+    Raises
+    ------
+    ValueError
+        If one is not a number, or out of its range.
     """
 
-    def __init__(
-        self, min_area: float = 0.5, min_area_at_border: float = 0.8, max_covered: float = 0.3
-    ):
-        self.min_area, self.min_area_at_border = min_area, min_area_at_border
-        self.max_covered = max_covered
-        self._habits = {}
+    looks: float = 5.56
+    width: float = 1.65
+    growth: float = 0.939
+    jump: float = 0.0288
+    rivals: float = 0.0234
+    change: float = 11.3
+    variety: float = 0.186
+    entry: float = 2.0
+    beside: float = 0.5
 
-    def is_good(
-        self, ids: Sequence, areas: np.ndarray, at_border: np.ndarray, covered: np.ndarray
-    ) -> np.ndarray:
-        """Judge views of instances.
+    def __post_init__(self):
+        for name, value in vars(self).items():
+            most = 1 if name == "jump" else 1e6
+            least = 0 if name in ("entry", "beside", "growth") else 1e-9
+            is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
+            if not is_number or not least <= value < most:
+                raise ValueError(
+                    f"{name}: expected a number from {least:g} to below {most:g}, got {value!r}"
+                )
+
+    @classmethod
+    def of(cls, embedder: Any) -> Evidence:
+        """Return what an embedder's calibration says, or the defaults where it says nothing."""
+        known = getattr(embedder, "evidence", None)
+        return cls() if known is None else cls(**known)
+
+    def of_looks(self, distances: np.ndarray, threshold: float) -> np.ndarray:
+        """Nats for L2 distances, not squared; 0 at the threshold."""
+        return self.looks * (1 - np.asarray(distances, np.float64) / threshold)
+
+    def of_place(self, errors, ages, width, room):
+        """Nats for errors of place.
 
         Parameters
         ----------
-        ids : sequence of int, length N
-        areas : ndarray of shape (N,), pixels
-        at_border : ndarray of shape (N,), bool
-            From `at_border`.
-        covered : ndarray of shape (N,), float
-            From `covered_share`.
-
-        Returns
-        -------
-        ndarray of shape (N,), bool
-            True for an instance of which nothing is known yet.
+        errors : ndarray
+            Distance from where it should be, in units of the segment's size.
+        ages : ndarray
+            Updates since the instance was seen last, from 1.
+        width : float
+            Median of such errors lately.
+        room : ndarray
+            Square of the segment's size as a part of the frame's area.
         """
-        habits = [self._habits.get(int(i)) for i in ids]
-        usual_area = np.array([0.0 if h is None else h.area for h in habits])
-        usual_cover = np.array([np.inf if h is None else h.covered for h in habits])
-        least = np.where(at_border, self.min_area_at_border, self.min_area) * usual_area
-        return (areas >= least) & (covered <= usual_cover + self.max_covered)
+        spread = self.width * width * ages**self.growth
+        bell = (1 + (errors / spread) ** 2) ** -1.5 / (2 * np.pi * spread**2)
+        return self._or_anywhere(bell / (room + self.rivals), ages)
 
-    def observe(
-        self, ids: Sequence[int] | np.ndarray, areas: np.ndarray, covered: np.ndarray, time: int
-    ) -> None:
-        """Learn what is usual, from good and bad views alike: that follows a change for good."""
-        for i, area, cover in zip(ids, areas.tolist(), covered.tolist()):
-            habit = self._habits.get(int(i))
-            if habit is None:
-                self._habits[int(i)] = _Habit(float(area), cover, time)
-            else:
-                habit.area += _HABIT * (area - habit.area)
-                habit.covered += _HABIT * (cover - habit.covered)
-                habit.time = time
-        if time % _MEMORY == 0:
-            self._habits = {i: h for i, h in self._habits.items() if time - h.time <= _MEMORY}
+    def of_size(self, changes, ages, width):
+        """Nats for changes of log area; see `of_place`."""
+        usual = np.minimum(self.change * self.width * width * ages**self.growth, self.variety)
+        away = np.abs(changes)
+        return self._or_anywhere(
+            self.variety / usual * np.exp(away / self.variety - away / usual), ages
+        )
 
-    def forget(self, ids: Iterable[int] | None = None) -> None:
-        """Drop the habits of some instances, or of all: another shot shows them in another size."""
-        for i in list(self._habits) if ids is None else ids:
-            self._habits.pop(int(i), None)
-
-    def rename(self, old: int, new: int) -> None:
-        """Give the habits of ``old`` to ``new``, unless it has its own."""
-        habit = self._habits.pop(int(old), None)
-        if habit is not None:
-            self._habits.setdefault(int(new), habit)
-
-    def state(self) -> list:
-        """Return all that `restore` needs, in types that JSON has."""
-        return [[i, asdict(habit)] for i, habit in self._habits.items()]
-
-    def restore(self, state: list) -> None:
-        """Continue where the object that gave ``state`` stood."""
-        self._habits = {int(i): _Habit(**habit) for i, habit in state}
-
-
-def at_border(boxes_tlbr: np.ndarray, frame_shape: tuple[int, int]) -> np.ndarray:
-    """Tell which boxes touch the border of the frame.
-
-    Parameters
-    ----------
-    boxes_tlbr : ndarray of shape (N, 4), int
-    frame_shape : tuple of int
-        (H, W).
-
-    Returns
-    -------
-    ndarray of shape (N,), bool
-
-    Examples
-    --------
-    >>> at_border(np.array([[0, 3, 4, 5], [1, 1, 5, 5]]), (10, 10))
-    array([ True, False])
-    """
-    height, width = frame_shape
-    boxes = np.asarray(boxes_tlbr).reshape(-1, 4)
-    return (boxes[:, :2] <= 0).any(axis=1) | (boxes[:, 2:] >= (width, height)).any(axis=1)
-
-
-def covered_share(boxes_tlbr: np.ndarray) -> np.ndarray:
-    """Share of each box that the boxes of the other segments cover, overlaps counted twice.
-
-    Parameters
-    ----------
-    boxes_tlbr : ndarray of shape (N, 4), int
-
-    Returns
-    -------
-    ndarray of shape (N,), float64
-        At most 1.
-
-    Examples
-    --------
-    >>> covered_share(np.array([[0, 0, 4, 4], [2, 0, 6, 4], [9, 9, 10, 10]]))
-    array([0.5, 0.5, 0. ])
-    """
-    boxes = np.asarray(boxes_tlbr, np.int64).reshape(-1, 4)
-    area = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)
-    own = _shared_by_pairs(boxes) if len(boxes) <= 128 else _shared_by_counting(boxes)
-    return np.minimum(own / np.maximum(area, 1) - 1, 1.0)
-
-
-def _shared_by_pairs(boxes):
-    """Area that each box shares with all boxes, itself included."""
-    shared = np.minimum(boxes[:, None, 2:], boxes[None, :, 2:])
-    shared -= np.maximum(boxes[:, None, :2], boxes[None, :, :2])
-    return (np.maximum(shared[..., 0], 0) * np.maximum(shared[..., 1], 0)).sum(axis=1)
-
-
-def _shared_by_counting(boxes):
-    """Return the same by summing up, over each box, how many boxes cover a pixel.
-
-    Thousands of boxes make millions of pairs, but only one picture.
-    """
-    left, top, right, bottom = (boxes - np.tile(boxes[:, :2].min(axis=0), 2)).T
-    count = np.zeros((bottom.max() + 1, right.max() + 1), np.int64)
-    np.add.at(count, (np.r_[top, bottom], np.r_[left, right]), 1)
-    np.add.at(count, (np.r_[top, bottom], np.r_[right, left]), -1)
-    covers = count.cumsum(0).cumsum(1)
-    total = np.zeros((covers.shape[0] + 1, covers.shape[1] + 1), np.int64)
-    total[1:, 1:] = covers.cumsum(0).cumsum(1)
-    return total[bottom, right] - total[top, right] - total[bottom, left] + total[top, left]
+    def _or_anywhere(self, ratio, ages):
+        stays = (1 - self.jump) ** ages
+        return np.log(stays * ratio + 1 - stays)

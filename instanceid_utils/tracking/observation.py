@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,6 +24,7 @@ class Update(NamedTuple):
     decisions: tuple  # of Decision, in the same order
     shot_cut: bool  # the frame starts a new shot, or has a new size
     relabelled: dict  # provisional ID -> the ID it turned out to be
+    split: Mapping = MappingProxyType({})  # new ID -> the ID that was two instances, see `healing`
 
     def apply(self, detections: Any) -> Any:
         """Write the IDs into the output of a model, where its library has a place for them.
@@ -103,6 +105,9 @@ class View(NamedTuple):
     found: Candidates
     choice: Choice
     provisional: np.ndarray  # (N,) bool
+    known: np.ndarray  # (N,) int64, the IDs that are reused, -1 for the others
+    merged: np.ndarray  # (N,) bool, see `meetings`
+    fragment: np.ndarray  # (N,) bool
 
     @property
     def segments(self):

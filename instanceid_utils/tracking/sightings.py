@@ -12,11 +12,11 @@ import zlib
 import numpy as np
 from scipy.ndimage import median_filter
 
-from instanceid_utils.tracking.evidence import at_border, covered_share
+from instanceid_utils.tracking.habits import at_border, covered_share
 from instanceid_utils.tracking.observation import Observation
 
 _HABIT = 15  # sightings before and after one that say what is usual for its instance
-_MIN_AREA, _MIN_AREA_AT_BORDER, _MAX_COVERED = 0.5, 0.8, 0.3  # as `evidence.Evidence` has them
+_MIN_AREA, _MIN_AREA_AT_BORDER, _MAX_COVERED = 0.5, 0.8, 0.3  # as `habits.Habits` has them
 
 
 def sighting_dtype(dim: int) -> np.dtype:

@@ -19,13 +19,17 @@ from instanceid_utils.gallery.gallery import Gallery
 from instanceid_utils.segments.segments import check_frame
 from instanceid_utils.tracking import tracker_file
 from instanceid_utils.tracking.abstention import Abstention
-from instanceid_utils.tracking.candidates import MOST_CANDIDATES, gather
+from instanceid_utils.tracking.candidates import MOST_CANDIDATES, gather, weigh
 from instanceid_utils.tracking.channel_order import ChannelOrder
 from instanceid_utils.tracking.classes import ClassMemory
-from instanceid_utils.tracking.decision import RULES, choose, explain
-from instanceid_utils.tracking.evidence import Evidence, at_border, covered_share
+from instanceid_utils.tracking.decision import NO_ID, RULES, choose, explain
+from instanceid_utils.tracking.evidence import Evidence
+from instanceid_utils.tracking.habits import Habits, at_border, covered_share
+from instanceid_utils.tracking.healing import Strains, younger_group
+from instanceid_utils.tracking.meetings import covered_pairs, fragments, merged
 from instanceid_utils.tracking.observation import Observation, Update, View, observe
-from instanceid_utils.tracking.place import PlaceMemory
+from instanceid_utils.tracking.place import NOWHERE, PlaceMemory
+from instanceid_utils.tracking.probation import Probation
 from instanceid_utils.tracking.shots import ShotDetector
 
 
@@ -43,14 +47,18 @@ class InstanceID:
     gallery : gallery.Gallery, optional
         What is known already, from another video or camera.
     place_cue : bool
-        Whether the place takes something off the distance; False is appearance only.
+        Whether place, size and entry count beside the looks, see `evidence`; False is appearance
+        only: the plain rule, nobody on probation.
     place_weight : float
-        How much that is at most, as a part of the threshold.
+        How much they count; 1 as calibrated.
     assignment : {"optimal", "plain"}
         How two segments that want one ID are settled, see `decision`.
     clear_margin : float
         As a part of the threshold: with a runner-up nearer than this a decision is called
         ambiguous, and the gallery learns nothing from it.
+    confirm : int
+        Good views after which a new ID is confirmed. One that is not, and is not seen any more,
+        is forgotten; 0 confirms all at once.
     abstain : int
         Number of updates for which an ambiguous ID is provisional; 0 decides at once.
     abstain_band : float
@@ -80,6 +88,7 @@ class InstanceID:
         place_weight: float = 1.0,
         assignment: str = "optimal",
         clear_margin: float = 0.05,
+        confirm: int = 3,
         abstain: int = 0,
         abstain_band: float = 0.15,
         n_neighbours: int = 5,
@@ -93,6 +102,7 @@ class InstanceID:
                 "place_weight": place_weight,
                 "assignment": assignment,
                 "clear_margin": clear_margin,
+                "confirm": confirm,
                 "abstain": abstain,
                 "abstain_band": abstain_band,
                 "n_neighbours": n_neighbours,
@@ -101,13 +111,16 @@ class InstanceID:
         )
         self.threshold, self.assignment = options["threshold"], options["assignment"]
         self.place_cue, self.place_weight = options["place_cue"], options["place_weight"]
-        self.across_classes = options["across_classes"]
+        self.across_classes, self.confirm = options["across_classes"], options["confirm"]
         self.clear_margin, self.n_neighbours = options["clear_margin"], options["n_neighbours"]
         self._abstention = Abstention(options["abstain"], options["abstain_band"])
         self.gallery = new_gallery(embedder, self.threshold) if gallery is None else gallery
         check_gallery(self.gallery, embedder)
-        self._places, self._shots, self._evidence = PlaceMemory(), ShotDetector(), Evidence()
+        self._places, self._shots, self._habits = PlaceMemory(), ShotDetector(), Habits()
+        self.evidence = Evidence.of(embedder)
         self._classes = ClassMemory()
+        self._strains = Strains()
+        self._probation = Probation(options["confirm"] if options["place_cue"] else 0)
         self._time, self._frame_shape = 0, None
         self._channel_order = ChannelOrder(self.gallery)
 
@@ -193,30 +206,42 @@ class InstanceID:
             See `update`, also for what it raises.
         """
         view = self._view(observation)
-        reused = np.where(view.provisional, -1, view.choice.column)
+        new = (view.known == NO_ID) & ~view.fragment
         ids = np.array(
-            [row[c] if c >= 0 else self.gallery.new_id() for c, row in zip(reused, view.found.ids)],
+            [self.gallery.new_id() if is_new else i for is_new, i in zip(new, view.known.tolist())],
             np.int64,
         )
-        self._learn(view, ids, reused < 0)
-        return self._report(view, ids)
+        learned = self._learn(view, ids, new)
+        split = self._heal(view, ids, learned)
+        self._time += 1
+        return self._report(view, ids, split)
 
     def _view(self, observation):
         segments = observation.segments
         change = self._shots.compare(observation.signature)
         cut = change.cut or self._frame_shape not in (None, segments.frame_shape)
-        placed = None
+        expected = NOWHERE
         if self.place_cue and not cut:
-            placed = self._places.match(segments.boxes_tlbr, self._time)
+            expected = self._places.expect(self._time)
         classes = None if self.across_classes else observation.of_segments(observation.classes)
         most = classes is not None and self._classes.several  # the nearest may be of other classes
         found = gather(
             self.gallery,
             observation.vectors,
-            placed,
-            weight=self.place_weight * self.threshold,
+            expected.nearest(segments.boxes_tlbr),
             n_neighbours=MOST_CANDIDATES if most else self.n_neighbours,
         )
+        if self.place_cue and not cut and self._frame_shape is not None:
+            found = weigh(
+                found,
+                self.evidence,
+                expected,
+                segments.boxes_tlbr,
+                segments.frame_shape,
+                threshold=self.threshold,
+                width=self._places.width,
+                weight=self.place_weight,
+            )
         found = self._classes.exclude(found, classes)
         choice = choose(
             found.ids,
@@ -227,32 +252,74 @@ class InstanceID:
             clear_margin=self.clear_margin * self.threshold,
         )
         provisional = self._abstention.is_ambiguous(found, self.threshold)
-        return View(observation, change, cut, found, choice, provisional)
+        known = _known(choice, found)
+        for row, pair in covered_pairs(segments.boxes_tlbr, known, expected).items():
+            likelier = np.where(np.isin(found.ids[row], pair), found.costs[row], np.inf).argmin()
+            if found.ids[row, likelier] not in known:
+                choice.column[row], provisional[row] = likelier, False
+                known = _known(choice, found)
+        known[provisional] = NO_ID
+        several = merged(segments.boxes_tlbr, known, expected)
+        fragment = fragments(segments.boxes_tlbr, known, expected) & ~provisional
+        return View(observation, change, cut, found, choice, provisional, known, several, fragment)
 
     def _learn(self, view, ids, new):
         """Take the frame over: first the gallery, whole or not at all, then what cannot fail."""
-        segments, evidence = view.segments, Evidence() if view.cut else self._evidence
-        covered = covered_share(segments.boxes_tlbr)
-        border = at_border(segments.boxes_tlbr, segments.frame_shape)
-        good = evidence.is_good(ids, segments.areas, border, covered)
+        segments, habits = view.segments, Habits() if view.cut else self._habits
+        boxes, areas, given = segments.boxes_tlbr, segments.areas, ids != NO_ID
+        covered = covered_share(boxes)
+        good = habits.is_good(ids, areas, at_border(boxes, segments.frame_shape), covered)
         good &= view.choice.margin >= self.clear_margin * self.threshold
+        good &= ~view.merged
         good |= new  # an ID without a view could never be found again
-        self.gallery.add(ids, view.seen.vectors, keep=good)
+        self.gallery.add(ids[given], view.seen.vectors[given], keep=good[given])
 
         if view.cut:
             self._places.forget()
-        self._evidence, self._frame_shape = evidence, segments.frame_shape
-        self._evidence.observe(ids, segments.areas, covered, self._time)
-        self._places.observe(ids, segments.boxes_tlbr, self._time)
-        self._classes.observe(ids, view.seen.of_segments(view.seen.classes))
+        self._habits, self._frame_shape = habits, segments.frame_shape
+        self._habits.observe(ids[given], areas[given], covered[given], self._time)
+        self._places.observe(ids[given], boxes[given], self._time, self._sure(view)[given])
+        classes = view.seen.of_segments(view.seen.classes)
+        self._classes.observe(ids[given], classes and [c for c, g in zip(classes, given) if g])
+        self._probation.observe(ids[given], new[given], good[given], self._time)
         self._shots.accept(view.change)
         self._abstention.take(ids, view.provisional, view.found, self.threshold, self._time)
-        self._time += 1
+        for id_ in self._probation.overdue(self._time):
+            self.forget(id_)
+        return np.flatnonzero(good & given & ~new)
 
-    def _report(self, view, ids):
+    def _heal(self, view, ids, learned):
+        """Split the IDs that turn out to be two instances; ids (N,) are changed accordingly."""
+        split = {}
+        if not self.place_cue:
+            return split
+        for row in learned[[int(i) in self._strains for i in ids[learned]]].tolist():
+            old = int(ids[row])
+            keys, vectors = self.gallery.exemplars(old)
+            younger = younger_group(vectors, self._strains.gap * self.threshold)
+            if younger is None:
+                continue
+            new = self.split(old, keys[younger])
+            split[new] = old
+            self._strains.forget([old])
+            if younger[np.linalg.norm(vectors - view.seen.vectors[row], axis=1).argmin()]:
+                ids[row] = new
+                for part in (self._places, self._habits):
+                    part.rename(old, new)
+        columns = view.choice.column[learned]
+        self._strains.observe(ids[learned], view.found.distances[learned, columns], self.threshold)
+        return split
+
+    def _sure(self, view):
+        """Whose looks alone are below the threshold: they say how well places are foreseen."""
+        row, column = np.arange(len(view.choice.column)), view.choice.column
+        return (column >= 0) & (view.found.distances[row, column] < self.threshold)
+
+    def _report(self, view, ids, split):
         relabelled = self.settle(self._time)
         final = np.array([relabelled.get(i, i) for i in ids.tolist()], np.int64)
         waiting = [i in self._abstention for i in final.tolist()]
+        confirmed = [i not in self._probation for i in final.tolist()]
         decisions = explain(
             view.seen.every.labels,
             view.seen.dropped.tolist(),
@@ -262,12 +329,16 @@ class InstanceID:
             threshold=self.threshold,
             ambiguous=view.provisional,
             provisional=waiting,
+            confirmed=confirmed,
+            merged=view.merged,
+            fragment=view.fragment,
+            split=[i in split for i in final.tolist()],
             n_neighbours=self.n_neighbours,
             scores=view.seen.scores,
             classes=view.seen.classes,
         )
         given = np.array([decision.id for decision in decisions], np.int64)
-        return Update(given, decisions, bool(view.cut), relabelled)
+        return Update(given, decisions, bool(view.cut), relabelled, split)
 
     def settle(self, time: int | None = None) -> dict:
         """Decide on the provisional IDs, at the end of a video for instance.
@@ -297,7 +368,7 @@ class InstanceID:
         """
         relabelled = self.settle()
         self._places.forget()
-        self._evidence.forget()
+        self._habits.forget()
         self._shots.reset()
         self._frame_shape = None
         return relabelled
@@ -306,7 +377,9 @@ class InstanceID:
         """Make two IDs one: from now on ``other`` is ``keep``."""
         self.gallery.merge(keep, other)
         self._places.rename(other, keep)
-        self._evidence.rename(other, keep)
+        self._habits.rename(other, keep)
+        self._probation.rename(other, keep)
+        self._strains.rename(other, keep)
         self._classes.rename(other, keep)
         self._abstention.forget(other)
 
@@ -317,7 +390,7 @@ class InstanceID:
     def forget(self, id: int) -> None:
         """Forget an ID for good: should its instance return, it is new."""
         self.gallery.remove([id])
-        for part in (self._places, self._evidence, self._classes):
+        for part in (self._places, self._habits, self._classes, self._probation, self._strains):
             part.forget([id])
         self._abstention.forget(id)
 
@@ -329,6 +402,11 @@ class InstanceID:
     def load(cls, path: str | os.PathLike, embedder: Any) -> InstanceID:
         """Go on where the tracker saved at ``path`` stood, with the same embedder."""
         return tracker_file.load(cls, path, embedder)
+
+
+def _known(choice, found):
+    """Return the IDs that are reused, -1 for the others."""
+    return np.where(choice.column < 0, NO_ID, found.ids[np.arange(len(found.ids)), choice.column])
 
 
 def checked_options(options):
@@ -364,9 +442,10 @@ def checked_options(options):
 
 _RANGES = {
     "threshold": ("an L2 distance in (0, 2]", lambda x: 0 < x <= 2, False),
-    "place_weight": ("a part of the threshold, 0 or more", lambda x: 0 <= x < 100, False),
+    "place_weight": ("a factor, 0 or more", lambda x: 0 <= x < 100, False),
     "clear_margin": ("a part of the threshold, 0 or more", lambda x: 0 <= x < 100, False),
     "abstain_band": ("a part of the threshold in [0, 1]", lambda x: 0 <= x <= 1, False),
+    "confirm": ("a number of views, 0 or more", lambda x: x >= 0, True),
     "abstain": ("a number of updates, 0 or more", lambda x: x >= 0, True),
     "n_neighbours": ("at least 1", lambda x: x >= 1, True),
 }

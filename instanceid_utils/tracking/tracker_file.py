@@ -33,11 +33,12 @@ _SETTINGS = (
     "place_weight",
     "assignment",
     "clear_margin",
+    "confirm",
     "n_neighbours",
     "across_classes",
 )
-_PARTS = ("_places", "_shots", "_evidence", "_abstention", "_classes")
-_SINCE_1_1 = {"_classes"}  # trackers saved before have none
+_PARTS = ("_places", "_shots", "_habits", "_abstention", "_classes", "_probation", "_strains")
+_SINCE_1_1 = {"_classes", "_probation", "_strains"}  # trackers saved before have none
 
 
 def save(tracker: InstanceID, folder: str | os.PathLike) -> None:

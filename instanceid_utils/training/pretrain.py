@@ -21,6 +21,7 @@ from instanceid_utils.evaluation.calibration import calibrate
 from instanceid_utils.evaluation.retrieval import evaluate_beside_baselines, format_table
 from instanceid_utils.segments.crops import MARGIN
 from instanceid_utils.synthetic.populations import population
+from instanceid_utils.training.evidence import main as fit_evidence
 from instanceid_utils.training.loop import embed_with, train
 from instanceid_utils.training.recipe import PROFILES
 
@@ -92,6 +93,7 @@ def main(argv=None):
     where = held_out.identities, held_out.sequences, held_out.frames
     calibration = calibrate(embed(held_out.crops), *where, weights_sha256=digest)
     calibration.to_json(calibration_path(args.out))
+    fit_evidence(["--weights", str(args.out)])
     print(f"{args.out.with_suffix('.npz')}: {digest}, threshold {calibration.threshold:.3f}")
     return args.out
 

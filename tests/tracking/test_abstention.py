@@ -84,7 +84,8 @@ def test_two_seen_together_do_not_become_one():
 def test_followed_by_its_place_where_it_got_another_id():
     abstention = Abstention(2)
     abstention.open(9, dict.fromkeys([1], 0.0), time=0)
-    found = Candidates(np.array([[1, 9]]), np.array([[0.1, 0.4]]), np.array([[0.0, 0.2]]))
+    place = {"place": np.array([[0.0, 2.0]])}
+    found = Candidates(np.array([[1, 9]]), np.array([[0.1, 0.4]]), np.array([[0.0, 0.2]]), place)
     abstention.observe([1], found)
     assert abstention.settle(None, 0.5, {1, 9}) == {9: 1}
 
@@ -141,7 +142,8 @@ def test_a_doubtful_stranger_stays_new():
 
 def test_the_end_of_a_video_settles():
     tracker = InstanceID(ColourEmbedder(), abstain=50, abstain_band=0.4)
-    show(tracker, (1, RED, 20, 20, 20, 30), (2, GREEN, 90, 20, 20, 30))
+    for _ in range(3):
+        show(tracker, (1, RED, 20, 20, 20, 30), (2, GREEN, 90, 20, 20, 30))
     for _ in range(30):
         show(tracker, (2, GREEN, 90, 20, 20, 30))
     for colour in (FADED, RED, RED):

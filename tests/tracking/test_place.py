@@ -1,42 +1,11 @@
-"""Places: overlap against a count of pixels, motion, fading, resuming."""
+"""Places: motion, errors, how well they are foreseen, resuming."""
 
 import json
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from instanceid_utils.tracking.place import PlaceMemory, box_iou
-
-boxes = st.tuples(*[st.integers(0, 12)] * 4).map(
-    lambda b: (min(b[0], b[2]), min(b[1], b[3]), max(b[0], b[2]), max(b[1], b[3]))
-)
-
-
-@given(a=boxes, b=boxes)
-@settings(max_examples=80, deadline=None)
-def test_iou_against_counted_pixels(a, b):
-    grids = []
-    for left, top, right, bottom in (a, b):
-        grid = np.zeros((12, 12), bool)
-        grid[top:bottom, left:right] = True
-        grids.append(grid)
-    union = (grids[0] | grids[1]).sum()
-    expected = (grids[0] & grids[1]).sum() / union if union else 0.0
-    assert box_iou([a], [b])[0, 0] == pytest.approx(expected)
-
-
-def test_a_buffer_reaches_further_and_keeps_the_order():
-    near, far = box_iou([[0, 0, 10, 10]], [[11, 0, 21, 10], [16, 0, 26, 10]], buffer=0.5)[0]
-    assert near > far > 0
-    assert box_iou([[0, 0, 10, 10]], [[0, 0, 10, 10]], buffer=0.5)[0, 0] == 1
-
-
-def test_no_boxes():
-    assert box_iou(np.empty((0, 4)), [[0, 0, 1, 1]]).shape == (0, 1)
-    ids, place = PlaceMemory().match(np.zeros((3, 4)), time=5)
-    assert ids.shape == place.shape == (3, 0)
+from instanceid_utils.tracking.place import NOWHERE, PlaceMemory, place_errors
 
 
 def walk(memory, n=5, step=4, id=7):
@@ -44,43 +13,79 @@ def walk(memory, n=5, step=4, id=7):
         memory.observe([id], [[t * step, 0, t * step + 10, 10]], time=t)
 
 
-def place_of(memory, box, time):
-    return memory.match(np.array([box]), time)[1][0, 0]
+def error_of(memory, box, time, id=7):
+    known, errors, _, _ = memory.expect(time).compare(np.array([box]), np.array([[id]]))
+    assert known[0, 0]
+    return errors[0, 0]
 
 
 def test_a_steady_walk_is_foreseen():
     memory = PlaceMemory()
     walk(memory)
-    assert place_of(memory, [20, 0, 30, 10], 5) == pytest.approx(1)
-    assert place_of(memory, [16, 0, 26, 10], 5) < 1
+    assert error_of(memory, [20, 0, 30, 10], 5) == pytest.approx(0)
+    assert error_of(memory, [16, 0, 26, 10], 5) == pytest.approx(0.4)  # of its size
 
 
-def test_trust_fades_and_the_memory_empties():
-    memory = PlaceMemory(fade=0.5)
+def test_an_error_is_that_of_the_centre_or_of_the_best_corner():
+    whole = np.array([0.0, 0, 20, 40])
+    assert place_errors(np.array([0.0, 0, 20, 10]), whole) == 0  # the lower part is hidden
+    middle = np.array([5.0, 10, 15, 30])  # all edges moved, the centre did not
+    assert place_errors(middle, whole) == 0
+    away = place_errors(whole + 30, whole)
+    assert away == pytest.approx(30 * 2**0.5 / (20 * 40) ** 0.5)
+    assert place_errors(2 * (whole + 30), 2 * whole) == pytest.approx(away)
+
+
+def test_the_memory_empties():
+    memory = PlaceMemory(memory=5)
     memory.observe([7], [[0, 0, 10, 10]], time=0)
-    trust = [place_of(memory, [0, 0, 10, 10], t) for t in (1, 2, 3)]
-    assert trust == pytest.approx([1, 0.5, 0.25])
-    memory.observe([], np.empty((0, 4)), time=6)
-    assert len(memory) == 1
-    memory.observe([], np.empty((0, 4)), time=7)
+    memory.observe([], np.empty((0, 4)), time=4)
+    assert len(memory) == 1 and memory.expect(5).ages.tolist() == [5]
+    memory.observe([], np.empty((0, 4)), time=5)
     assert len(memory) == 0
 
 
 def test_velocity_dies_away_while_unseen():
-    memory = PlaceMemory(fade=0.9)
+    memory = PlaceMemory()
     walk(memory)  # 4 pixels an update, last seen at 16; 4 * (1 + 1/2 + 1/4 + ...) = 8 more
-    far = 40
-    boxes = np.array([[left, 0, left + 10, 10] for left in range(60)])
-    best = [memory.match(boxes, 4 + age)[1][:, 0].argmax() for age in (1, 2, far)]
-    assert best == [20, 22, 24]
+    lefts = [memory.expect(4 + age).boxes_tlbr[0, 0] for age in (1, 2, 40)]
+    assert lefts == pytest.approx([20, 22, 24], abs=1e-6)
 
 
-def test_the_best_placed_come_first_and_no_more_than_k():
+def test_how_well_places_are_foreseen_is_measured_on_those_who_are_sure():
+    memory = PlaceMemory()
+    assert memory.width == 0.1
+    for t in range(80):  # to and fro by 1, never foreseen
+        box = [[t % 2, 0, t % 2 + 10, 10], [3 * t, 50, 3 * t + 10, 60]]
+        memory.observe([1, 2], box, t, sure=[False, t > 1])
+    assert memory.width == 0.01  # the steady one alone counts
+    for t in range(80, 160):
+        memory.observe([1], [[t % 2, 0, t % 2 + 10, 10]], t, sure=[True])
+    assert 0.05 < memory.width < 0.2
+
+
+def test_the_nearest_come_first_and_no_more_than_k():
     memory = PlaceMemory()
     memory.observe([1, 2, 3], [[0, 0, 10, 10], [5, 0, 15, 10], [200, 0, 210, 10]], time=0)
-    ids, place = memory.match(np.array([[4, 0, 14, 10], [500, 0, 510, 10]]), 1, k=2)
-    assert ids.tolist() == [[2, 1], [-1, -1]]
-    assert (np.diff(place[0]) < 0).all() and place[1].tolist() == [0, 0]
+    near = memory.expect(1).nearest(np.array([[4, 0, 14, 10], [500, 0, 510, 10]]), k=2)
+    assert near.tolist() == [[2, 1], [3, 2]]
+
+
+def test_who_is_not_known_is_said():
+    memory = PlaceMemory()
+    memory.observe([3], [[0, 0, 10, 10]], time=0)
+    ids = np.array([[3, 4, -1], [1, 3, 9]])
+    known, errors, ages, changes = memory.expect(1).compare(np.array([[0, 0, 10, 20]] * 2), ids)
+    assert known.tolist() == [[True, False, False], [False, True, False]]
+    assert changes[known] == pytest.approx(np.log(2)) and (ages[known] == 1).all()
+    assert errors.shape == ages.shape == (2, 3)
+
+
+def test_nobody_is_expected():
+    for expected in (NOWHERE, PlaceMemory().expect(5)):
+        assert expected.nearest(np.zeros((3, 4))).shape == (3, 0)
+        known = expected.compare(np.zeros((3, 4)), np.ones((3, 2), int))[0]
+        assert known.shape == (3, 2) and not known.any()
 
 
 def test_thousands_of_boxes_in_pieces_as_in_one():
@@ -89,20 +94,20 @@ def test_thousands_of_boxes_in_pieces_as_in_one():
     boxes = np.concatenate([corner, corner + 20], axis=1)
     memory = PlaceMemory()
     memory.observe(range(1, 601), boxes, time=0)
-    ids, place = memory.match(boxes, 1)
-    assert place.max(axis=1).tolist() == [1] * 600
-    one = memory.match(boxes[300:301], 1)
-    assert (one[0] == ids[300]).all() and (one[1] == place[300]).all()
+    expected = memory.expect(1)
+    near = expected.nearest(boxes)
+    assert (expected.compare(boxes, near)[1][:, 0] == 0).all()
+    assert (expected.nearest(boxes[300:301]) == near[300]).all()
 
 
 def test_forget_and_rename():
     memory = PlaceMemory()
     memory.observe([1, 2], [[0, 0, 10, 10], [50, 0, 60, 10]], time=0)
     memory.rename(2, 9)
-    assert memory.match(np.array([[50, 0, 60, 10]]), 1)[0][0, 0] == 9
+    assert memory.expect(1).ids.tolist() == [1, 9]
     memory.observe([1], [[2, 0, 12, 10]], time=1)
     memory.rename(9, 1)  # 1 was seen later: its own place stays
-    assert place_of(memory, [4, 0, 14, 10], 2) == pytest.approx(1)
+    assert error_of(memory, [4, 0, 14, 10], 2, id=1) == pytest.approx(0)
     memory.forget([1])
     assert len(memory) == 0
 
@@ -113,5 +118,14 @@ def test_resume_through_json():
     other = PlaceMemory()
     other.restore(json.loads(json.dumps(memory.state())))
     for m in (memory, other):
-        m.observe([7], [[21, 0, 31, 10]], time=5)
-    assert other.state() == memory.state()
+        m.observe([7], [[21, 0, 31, 10]], time=5, sure=[True])
+    assert other.state() == memory.state() and other.width == memory.width
+
+
+def test_a_state_of_before_errors_were_measured():
+    memory = PlaceMemory()
+    walk(memory)
+    other = PlaceMemory()
+    other.restore(memory.state()["seen"])
+    assert other.expect(5).boxes_tlbr.tolist() == memory.expect(5).boxes_tlbr.tolist()
+    assert other.width == 0.1

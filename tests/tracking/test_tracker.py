@@ -47,12 +47,64 @@ def test_a_newcomer_gets_a_new_id(tracker):
 
 
 def test_an_object_that_comes_back_elsewhere_is_known_by_its_looks(tracker):
-    show(tracker, (1, RED, 10, 10, 30, 40), (2, GREEN, 90, 20, 30, 40))
+    for _ in range(3):
+        show(tracker, (1, RED, 10, 10, 30, 40), (2, GREEN, 90, 20, 30, 40))
     for _ in range(40):
         show(tracker, (2, GREEN, 90, 20, 30, 40))
     update = show(tracker, (1, RED, 160, 70, 30, 40), (2, GREEN, 90, 20, 30, 40))
     assert update.ids.tolist() == [1, 2]
-    assert update.decisions[0].place < 0.1 * tracker.threshold
+    assert update.decisions[0].parts["place"] < 0  # it should be elsewhere
+
+
+def test_a_crumb_seen_once_is_forgotten(tracker):
+    update = show(tracker, (1, RED, 10, 10, 3, 4), (2, GREEN, 90, 20, 30, 40))
+    assert update.ids.tolist() == [1, 2] and not update.decisions[0].confirmed
+    for _ in range(40):
+        update = show(tracker, (2, GREEN, 90, 20, 30, 40))
+    assert update.decisions[0].confirmed and tracker.gallery.ids.tolist() == [2]
+    assert show(tracker, (1, RED, 10, 10, 30, 40)).ids.tolist() == [3]
+
+
+def test_without_probation_nobody_is_forgotten():
+    for options in ({"confirm": 0}, {"place_cue": False}):
+        tracker = InstanceID(ColourEmbedder(), **options)
+        assert show(tracker, (1, RED, 10, 10, 3, 4)).decisions[0].confirmed
+        for _ in range(40):
+            show(tracker)
+        assert show(tracker, (1, RED, 10, 10, 30, 40)).ids.tolist() == [1]
+
+
+def test_two_that_come_as_one_teach_nobody_and_part_as_who_they_were(tracker):
+    for x in (0, 4, 8, 12, 16):
+        show(tracker, (1, RED, 20 + x, 20, 20, 50), (2, GREEN, 90 - x, 20, 20, 50))
+    views = [tracker.gallery.exemplars(i)[1] for i in (1, 2)]
+    frame, masks = paint((1, RED, 40, 20, 20, 50), (1, GREEN, 68, 20, 20, 50))
+    masks[20:70, 60:68] = 1
+    decision = tracker.update(frame, masks).decisions[0]
+    assert decision.reason == "merged" and decision.id in (1, 2)
+    for id_, before in zip((1, 2), views):
+        np.testing.assert_array_equal(tracker.gallery.exemplars(id_)[1], before)
+    assert show(tracker, (1, GREEN, 44, 20, 20, 50), (2, RED, 70, 20, 20, 50)).ids.tolist() == [
+        2,
+        1,
+    ]
+
+
+def test_one_that_comes_as_two_gets_no_second_id(tracker):
+    for _ in range(4):
+        show(tracker, (1, RED, 60, 20, 20, 60))
+    update = show(tracker, (1, RED, 60, 20, 20, 28), (2, BLUE, 60, 50, 20, 30))
+    assert update.ids.tolist() == [1, -1]
+    assert update.decisions[1].reason == "fragment" and update.decisions[1].id == -1
+    assert tracker.gallery.ids.tolist() == [1]
+
+
+def test_the_explanation_adds_up(tracker):
+    show(tracker, (1, RED, 60, 20, 20, 60))
+    decision = show(tracker, (1, PINK, 62, 20, 20, 60)).decisions[0]
+    assert set(decision.parts) == {"looks", "place", "size", "entry"}
+    worth = tracker.threshold * sum(decision.parts.values()) / tracker.evidence.looks
+    assert decision.distance - decision.place == pytest.approx(tracker.threshold - worth)
 
 
 def test_place_never_vetoes_a_good_appearance_match(tracker):
@@ -89,7 +141,7 @@ def test_places_of_the_shot_before_are_forgotten(tracker):
     show(tracker, (1, RED, 10, 10, 30, 40))
     assert show(tracker, (2, GREEN, 90, 10, 30, 40), shade=220).shot_cut
     update = show(tracker, (1, RED, 10, 10, 30, 40), (2, GREEN, 90, 10, 30, 40), shade=220)
-    assert update.decisions[0].place == 0 and update.decisions[1].place > 0
+    assert update.decisions[0].parts["place"] == 0 < update.decisions[1].parts["place"]
 
 
 def test_a_frame_of_another_size_ends_the_shot(tracker):

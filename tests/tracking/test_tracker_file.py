@@ -138,6 +138,7 @@ SETTINGS = {
     "abstain": np.int64(2),
     "abstain_band": np.float16(0.125),
     "n_neighbours": np.uint8(3),
+    "confirm": np.int64(4),
     "across_classes": np.bool_(False),
 }
 
