@@ -1,8 +1,8 @@
 """Masks for a video that has none: a protocol of one method, and two that follow it.
 
 `BackgroundSegmenter` needs no weights and no network, only a camera that stands still. What it
-sees is change: an object that stops for long fades into the background, one that leaves where
-it had stood since the start leaves a ghost, and objects that touch may come as one.
+sees is change: an object that stops for very long fades into the background, one that leaves where
+it had stood since the start leaves a ghost, and objects that were never seen apart may come as one.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ import cv2
 import numpy as np
 
 from instanceid_utils.segments.segments import check_frame
+from instanceid_utils.video.background import Background
+from instanceid_utils.video.parting import KnownObjects, part_blob, thickness
 
-SHADOW, FOREGROUND = 127, 255  # as OpenCV's subtractors mark them
-FADING = {"mog2": 0.105, "knn": 0.19}  # learning rate times the frames until something has faded
 MOSTLY = 0.6  # of the frame: beyond it the light or the camera has changed
 
 
@@ -57,12 +57,16 @@ class BackgroundSegmenter:
         the edge of a wall as the camera shakes) is no object.
     split : float
         Objects that touch are parted at a neck narrower than the smaller of them by this
-        fraction; 1 parts nothing.
+        fraction; 1 parts none there. Objects that were seen apart before are parted without a
+        neck, too: see `parting.KnownObjects`.
     warm_up : int
         Frames at the start for which nothing is reported, while the background is learned.
     persist : int
         An object is reported from the frame on in which it is seen for this time, at about the
         same place and size: noise and pieces of objects come and go. 1 reports all at once.
+    hold : int
+        Frames for which an object that has come and stands still does not begin to fade. What
+        was never seen to move is not held. Only "mog2" can; 0 holds nothing.
 
     Examples
     --------
@@ -87,6 +91,7 @@ class BackgroundSegmenter:
         split: float = 0.3,
         warm_up: int = 10,
         persist: int = 3,
+        hold: int = 300,
     ):
         if method not in ("mog2", "knn"):
             raise ValueError(f'method: expected "mog2" or "knn", got {method!r}')
@@ -95,11 +100,15 @@ class BackgroundSegmenter:
                 "expected memory >= 1, sensitivity > 0, 0 <= min_area < 1 and "
                 f"0 < split <= 1, got {memory}, {sensitivity}, {min_area}, {split}"
             )
-        if warm_up < 0 or persist < 1:
-            raise ValueError(f"expected warm_up >= 0 and persist >= 1, got {warm_up}, {persist}")
+        if warm_up < 0 or persist < 1 or hold < 0:
+            raise ValueError(
+                "expected warm_up >= 0, persist >= 1 and hold >= 0, "
+                f"got {warm_up}, {persist} and {hold}"
+            )
         self.method, self.memory, self.sensitivity = method, int(memory), float(sensitivity)
         self.min_area, self.min_thickness = float(min_area), float(min_thickness)
         self.split, self.warm_up, self.persist = float(split), int(warm_up), int(persist)
+        self.hold = int(hold)
         self._frame_shape = None
 
     def segment(self, frame: np.ndarray) -> np.ndarray:
@@ -119,59 +128,77 @@ class BackgroundSegmenter:
         if frame.shape != self._frame_shape:
             self._start(frame.shape)
         self._count += 1
-        # At first faster: the background is not known yet, and what was taken for it may leave.
-        rate = min(1.0, max(FADING[self.method] / self.memory, 1 / (2 * self._count)))
-        changed = self._subtractor.apply(cv2.GaussianBlur(frame, (0, 0), 1.0), learningRate=rate)
-        mask = np.where(changed == FOREGROUND, np.uint8(255), np.uint8(0))
+        mask = self._background.changed(frame)
         if self._count <= self.warm_up or mask.mean() > 255 * MOSTLY:
+            self._background.learn()
             return np.zeros(frame.shape[:2], np.int32)
         mask = cv2.morphologyEx(mask, cv2.MORPH_OPEN, self._small)
-        mask = cv2.morphologyEx(mask, cv2.MORPH_CLOSE, self._large)
-        return self._label(filled(mask))
+        mask = filled(cv2.morphologyEx(mask, cv2.MORPH_CLOSE, self._large))
+        blobs = list(self._blobs(mask))
+        label_map = self._label(blobs, frame)
+        self._background.learn(self._held(blobs))
+        return label_map
 
     def _start(self, shape):
-        create = {
-            "mog2": cv2.createBackgroundSubtractorMOG2,
-            "knn": cv2.createBackgroundSubtractorKNN,
-        }[self.method]
-        self._subtractor = create(detectShadows=True)
-        if self.method == "mog2":
-            self._subtractor.setVarThreshold(self._subtractor.getVarThreshold() / self.sensitivity)
-        else:
-            self._subtractor.setDist2Threshold(
-                self._subtractor.getDist2Threshold() / self.sensitivity
-            )
-        self._subtractor.setShadowValue(SHADOW)
+        self._background = Background(
+            self.method, self.memory, self.sensitivity, holds=self.hold > 0
+        )
         self._frame_shape, self._count = shape, 0
+        self._smallest = max(1, self.min_area * shape[0] * shape[1])
         self._persistence = Persistence(self.persist)
+        self._known = KnownObjects(self.persist)
         tall = 2 * max(3, round(min(shape[:2]) / 80))
         self._small = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (3, 3))
         # High and narrow: it joins head, body and legs, and not those who walk side by side.
         self._large = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (3, tall))
 
-    def _label(self, mask):
-        parts = list(self._parts(mask))
-        ages = self._persistence.ages([(*centre, area) for _, _, centre, area in parts])
-        label_map = np.zeros(mask.shape, np.int32)
+    def _blobs(self, mask):
+        """Yield place and mask of all that is large enough."""
+        n, blobs, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
+        for i in range(1, n):
+            left, top, width, height, area = stats[i].tolist()
+            if area >= self._smallest:
+                here = slice(top, top + height), slice(left, left + width)
+                yield here, blobs[here] == i
+
+    def _label(self, blobs, frame):
+        self._known.expect()
+        parts, alone, whole = [], [], []
+        for here, blob in blobs:
+            shares = self._known.divide(blob, here, frame)
+            divided = len(shares) > 1
+            if not divided:
+                shares = part_blob(blob, self.split)
+            found = [(here, part) for part in shares if self._is_object(part)]
+            parts += found
+            if not divided:
+                alone += found
+                whole += [len(shares) == 1] * len(found)
+        self._known.observe(alone, whole, frame)
+        ages = self._persistence.ages([_centre_and_area(*part) for part in parts])
+        label_map = np.zeros(frame.shape[:2], np.int32)
         lasting = [part for part, age in zip(parts, ages) if age >= self.persist]
-        for label, (here, part, _, _) in enumerate(lasting, 1):
+        for label, (here, part) in enumerate(lasting, 1):
             label_map[here][part] = label
         return label_map
 
-    def _parts(self, mask):
-        """Yield place, mask, centre and area of all that is large and thick enough."""
-        smallest = max(1, self.min_area * mask.size)
-        n, blobs, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
-        for i in range(1, n):
-            left, top, width, height, area = stats[i]
-            if area < smallest:
-                continue
-            here = slice(top, top + height), slice(left, left + width)
-            for part in part_blob(blobs[here] == i, self.split):
-                rows, columns = np.nonzero(part)
-                area = len(rows)
-                if area >= smallest and thickness(part) >= self.min_thickness * np.sqrt(area):
-                    yield here, part, (left + columns.mean(), top + rows.mean()), area
+    def _is_object(self, part):
+        """Tell whether it is large and thick enough."""
+        area = np.count_nonzero(part)
+        return area >= self._smallest and thickness(part) >= self.min_thickness * np.sqrt(area)
+
+    def _held(self, blobs):
+        """Return where the background is not learned: at what has come, and not for ever."""
+        held = np.zeros(self._frame_shape[:2], np.uint8)
+        for here, blob in blobs:
+            if self._known.has_come(blob, here, self.hold):
+                held[here] |= blob
+        return held
+
+
+def _centre_and_area(here, part):
+    rows, columns = np.nonzero(part)
+    return here[1].start + columns.mean(), here[0].start + rows.mean(), len(rows)
 
 
 class TorchvisionSegmenter:
@@ -219,59 +246,6 @@ def _import(name):
             f"TorchvisionSegmenter needs torch and torchvision, which are no part of "
             f"this package ({error})"
         ) from error
-
-
-def part_blob(blob, split):
-    """Part a blob at its necks.
-
-    Peaks of the distance to the edge are the middles of the parts; two of them are parts of
-    their own where the way from one to the other narrows by the fraction ``split`` of the
-    blob's greatest width or more. Each pixel goes to the nearest peak.
-
-    Parameters
-    ----------
-    blob : ndarray of shape (h, w), bool
-    split : float
-        In (0, 1].
-
-    Returns
-    -------
-    list of ndarray of shape (h, w), bool
-        The blob itself if it has no neck.
-    """
-    padded = np.pad(blob.astype(np.uint8), 1)
-    depth = cv2.distanceTransform(padded, cv2.DIST_L2, 5)
-    drop = split * depth.max()
-    if split >= 1 or drop < 1:
-        return [blob]
-    level = _flooded(depth - drop, depth)  # flat wherever no neck is deeper than the drop
-    tops = level - _flooded(level - 0.02, level) > 0.01
-    n, peaks = cv2.connectedComponents(tops.astype(np.uint8))
-    if n <= 2:
-        return [blob]
-    away = (peaks == 0).astype(np.uint8)
-    _, nearest = cv2.distanceTransformWithLabels(
-        away, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
-    )
-    owner = np.zeros(nearest.max() + 1, np.int32)
-    owner[nearest[peaks > 0]] = peaks[peaks > 0]
-    parts = np.where(padded > 0, owner[nearest], 0)[1:-1, 1:-1]
-    return [parts == k for k in range(1, n)]
-
-
-def thickness(blob):
-    """Return the greatest width of a blob, in pixels."""
-    return 2 * cv2.distanceTransform(np.pad(blob.astype(np.uint8), 1), cv2.DIST_L2, 5).max()
-
-
-def _flooded(low, high):
-    """Morphological reconstruction: let ``low`` rise as far as it can spread under ``high``."""
-    kernel = np.ones((3, 3), np.uint8)
-    while True:
-        risen = np.minimum(cv2.dilate(low, kernel), high)
-        if np.array_equal(risen, low):
-            return low
-        low = risen
 
 
 def filled(mask):

@@ -10,12 +10,7 @@ import numpy as np
 import pytest
 
 from instanceid_utils.formats import from_model
-from instanceid_utils.video.segmenters import (
-    BackgroundSegmenter,
-    Persistence,
-    TorchvisionSegmenter,
-    part_blob,
-)
+from instanceid_utils.video.segmenters import BackgroundSegmenter, Persistence, TorchvisionSegmenter
 
 H, W = 96, 160
 
@@ -31,14 +26,15 @@ def scene(rng, *, discs=(), shadow=False):
 
 
 def run(segmenter, n=40, **options):
-    """Learn the empty scene, then let two discs cross it; return the last label map and truth."""
-    rng = np.random.default_rng(0)
+    """Learn the empty scene, then let two discs cross it; return the label maps and the truth."""
+    rng, found, truth = np.random.default_rng(0), [], []
     for _ in range(25):
-        found = segmenter.segment(scene(rng))
+        segmenter.segment(scene(rng))
     for t in range(n):
         discs = ((20 + 2 * t, 30, 9), (130 - 2 * t, 70, 12))
-        found = segmenter.segment(scene(rng, discs=discs, **options))
-    truth = [cv2.circle(np.zeros((H, W), np.uint8), (x, y), r, 1, -1) > 0 for x, y, r in discs]
+        found.append(segmenter.segment(scene(rng, discs=discs, **options)))
+        blank = np.zeros((H, W), np.uint8)
+        truth.append([cv2.circle(blank.copy(), (x, y), r, 1, -1) > 0 for x, y, r in discs])
     return found, truth
 
 
@@ -50,9 +46,13 @@ def iou(a, b):
 @pytest.mark.parametrize("shadow", [False, True])
 def test_moving_discs_are_found_without_their_shadows(method, shadow):
     found, truth = run(BackgroundSegmenter(method), shadow=shadow)
-    assert found.dtype == np.int32 and found.max() == 2
-    for mask in truth:
-        assert max(iou(found == label, mask) for label in (1, 2)) > 0.75
+    assert found[-1].dtype == np.int32 and all(labels.max() == 2 for labels in found[5:])
+    for masks in zip(*truth):
+        overlaps = [
+            max(iou(labels == label, mask) for label in (1, 2))
+            for labels, mask in zip(found[5:], masks[5:])
+        ]
+        assert np.mean(overlaps) > 0.75 and np.min(overlaps) > 0.7
 
 
 def test_nothing_moves_nothing_is_found():
@@ -90,6 +90,41 @@ def test_what_stands_still_is_seen_for_as_long_as_the_memory(method):
         segmenter.segment(scene(rng))
     seen = [segmenter.segment(scene(rng, discs=disc)).any() for _ in range(80)]
     assert not any(seen[:2]) and all(seen[2:25]) and not any(seen[70:])
+
+
+def stop_and_go(segmenter, n_still):
+    """Let a disc come in, stand still and go on; return the largest label of each frame."""
+    rng = np.random.default_rng(0)
+    for _ in range(60):
+        segmenter.segment(scene(rng))
+    way = [*range(10, 81, 3), *[80] * n_still, *range(83, 200, 3)]
+    frames = [scene(rng, discs=[(x, 48, 12)]) for x in way] + [scene(rng) for _ in range(20)]
+    stands = [x == 80 for x in way] + [False] * 20
+    found = [segmenter.segment(frame) for frame in frames]
+    return np.array([labels.max() for labels in found]), np.array(stands), found
+
+
+def test_what_has_come_and_stands_still_is_held():
+    seen, stands, found = stop_and_go(BackgroundSegmenter(memory=40, hold=200), 150)
+    assert (seen[stands] == 1).all() and not seen[-20:].any()
+    here = cv2.circle(np.zeros((H, W), np.uint8), (80, 48), 12, 1, -1) > 0
+    assert iou(found[np.flatnonzero(stands)[-1]] > 0, here) > 0.75
+    gone = np.flatnonzero(stands)[-1] + 12
+    assert not any((labels[here] > 0).any() for labels in found[gone:])  # nothing is left behind
+
+
+def test_it_is_not_held_for_ever():
+    seen, stands, _ = stop_and_go(BackgroundSegmenter(memory=40, hold=60), 150)
+    assert (seen[stands][:80] == 1).all() and not seen[stands][-10:].any()
+
+
+def test_what_is_left_behind_is_not_held():
+    rng, segmenter = np.random.default_rng(0), BackgroundSegmenter(memory=40, hold=1000)
+    for _ in range(200):
+        segmenter.segment(scene(rng, discs=[(60, 48, 12)]))
+    frames = [scene(rng, discs=[(x, 48, 12)]) for x in range(60, 180, 3)]
+    found = [segmenter.segment(frame) for frame in frames + [scene(rng) for _ in range(60)]]
+    assert any(labels[48, 60] for labels in found) and not found[-1].any()
 
 
 def test_a_tape_in_the_wind_is_no_object():
@@ -136,34 +171,6 @@ def test_a_blob_grows_older_while_it_is_near_and_of_its_size():
     assert persistence.ages([(19, 10, 100)]).tolist() == [1]
 
 
-def dumbbell(distance, radius=12):
-    blob = np.zeros((40, 100), np.uint8)
-    cv2.circle(blob, (30, 20), radius, 1, -1)
-    cv2.circle(blob, (30 + distance, 20), radius, 1, -1)
-    return blob > 0
-
-
-def test_touching_blobs_are_parted_at_their_neck():
-    blob = dumbbell(22)
-    parts = part_blob(blob, 0.3)
-    assert len(parts) == 2
-    assert np.array_equal(parts[0] | parts[1], blob) and not (parts[0] & parts[1]).any()
-    left, right = sorted(np.nonzero(p)[1].mean() for p in parts)
-    assert left == pytest.approx(30, abs=2) and right == pytest.approx(52, abs=2)
-
-
-@pytest.mark.parametrize(
-    "blob", [dumbbell(8), np.ones((20, 60), bool), np.ones((1, 1), bool), np.eye(5, dtype=bool)]
-)
-def test_blobs_without_a_neck_stay_whole(blob):
-    parts = part_blob(blob, 0.3)
-    assert len(parts) == 1 and np.array_equal(parts[0], blob)
-
-
-def test_parting_can_be_switched_off():
-    assert len(part_blob(dumbbell(22), 1)) == 1
-
-
 @pytest.mark.parametrize(
     "options",
     [
@@ -174,6 +181,7 @@ def test_parting_can_be_switched_off():
         {"split": 0},
         {"persist": 0},
         {"warm_up": -1},
+        {"hold": -1},
     ],
 )
 def test_wrong_options_are_refused(options):
