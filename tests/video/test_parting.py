@@ -150,3 +150,55 @@ def test_those_who_stay_together_become_one_and_those_gone_are_forgotten():
         if not options:
             counts = [2] * n_frames + [len(known.divide(blob, here, frame))]
         assert counts[:n_frames] == [2] * n_frames and counts[-1] == 1
+
+
+def blank():
+    return np.full((120, 320, 3), (70, 60, 190), np.uint8)  # like the blue one
+
+
+def cross(n_frames, speed, gap):
+    """Let a blue one walk at ``speed`` towards a red one, until they are ``gap`` pixels apart."""
+    known = KnownObjects()
+    for t in range(n_frames):
+        frame = np.zeros((120, 320, 3), np.uint8)
+        right = 200 - gap - speed * (n_frames - t)
+        both = [rectangle(frame, right - 30, right, BLUE), rectangle(frame, 200, 240)]
+        known.expect()
+        known.observe(both, [True, True], frame)
+    return known
+
+
+def divided(known, *parts):
+    """Draw rectangles over one another, ask for their blob, and say where its shares lie."""
+    frame = blank()
+    places = [rectangle(frame, *part)[0][1] for part in parts]
+    left, right = min(p.start for p in places), max(p.stop for p in places)
+    blob = np.ones((SIDE, right - left), bool)
+    known.expect()
+    shares = known.divide(blob, (slice(SIDE, 2 * SIDE), slice(left, right)), frame)
+    return [(np.flatnonzero(share.any(axis=0))[[0, -1]] + left).tolist() for share in shares]
+
+
+def test_what_several_cover_goes_to_who_looks_like_it():
+    blue, red = (180, 210, BLUE), (200, 240, RED)
+    ends = np.array(divided(cross(6, 12, -10), red, blue))
+    assert np.abs(ends - [[180, 209], [210, 239]]).max() <= 3
+    ends = np.array(divided(cross(6, 12, -10), blue, red))
+    assert np.abs(ends - [[180, 199], [200, 239]]).max() <= 3
+
+
+def test_who_is_fast_is_expected_farther_on():
+    ends = np.array(divided(cross(6, 16, 0), (170, 200, BLUE), (200, 240, RED)))
+    assert np.abs(ends - [[170, 199], [200, 239]]).max() <= 1
+
+
+def test_who_is_hidden_gets_nothing_and_is_not_forgotten():
+    known, blue, red = KnownObjects(), (203, 237, BLUE), (200, 240, RED)
+    for _ in range(3):
+        known.expect()
+        for part in (blue, red):
+            frame = blank()
+            known.observe([rectangle(frame, *part)], [True], frame)
+    for _ in range(15):
+        assert divided(known, blue, red) == [[200, 239]]
+    assert len(divided(known, red, (203, 225, BLUE))) == 2
