@@ -8,6 +8,7 @@ import numpy as np
 SHADOW, FOREGROUND = 127, 255  # as OpenCV's subtractors mark them
 FADING = {"mog2": 0.105, "knn": 0.19}  # learning rate times the frames until something has faded
 SETTLED = 10  # frames that are learned as they come
+_RIM = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (7, 7))
 EVERY = 4  # frames after which it learns, once settled: a second pass costs time
 MARGIN = 7  # pixels: what is not learned of held objects goes so far beyond them, in all
 
@@ -23,7 +24,7 @@ class Background:
     sensitivity : float
     holds : bool
         Learn by `learn`, which can leave out objects, and not from every frame as it comes.
-        Only "mog2" can.
+        Only "mog2" can: "knn" learns at a rate of 0, too.
     """
 
     def __init__(self, method, memory, sensitivity, holds):
@@ -64,6 +65,30 @@ class Background:
         else:
             self._to_learn = self._frame
         self._subtractor.apply(self._to_learn, learningRate=min(1.0, EVERY * self._speed()))
+
+    def left_behind(self, places):
+        """Tell of which blobs the edge was seen before, and is not now: something has left them.
+
+        Parameters
+        ----------
+        places : list of (tuple of slice, ndarray of shape (h, w) bool)
+            Places and masks.
+
+        Returns
+        -------
+        list of bool
+        """
+        usual = self._subtractor.getBackgroundImage() if places else None
+        ghosts = []
+        for here, mask in places:
+            padded = np.pad(mask.astype(np.uint8), 1)
+            rim = (cv2.morphologyEx(padded, cv2.MORPH_GRADIENT, _RIM) > 0)[1:-1, 1:-1]
+            now, before = (
+                np.abs(cv2.Laplacian(image[here], cv2.CV_32F)).sum(axis=2)[rim].mean()
+                for image in (self._frame, usual)
+            )
+            ghosts.append(bool(now < before))
+        return ghosts
 
     def _speed(self):
         # At first faster: the background is not known yet, and what was taken for it may leave.

@@ -21,6 +21,7 @@ HIDDEN = 0.3  # of its area: an object of which less is seen is hidden behind th
 SMALLEST = 0.25  # of the largest object in a blob: what is smaller is a piece of it
 SAME = 0.3  # mask IoU with what was expected from which it is the same object
 MOVED = 0.5  # of the root of its area: an object that is so far off has moved
+AT_REST = 8  # frames without moving from which an object stands still
 GONE = 10  # frames after which an object that is not seen is forgotten
 
 
@@ -104,6 +105,12 @@ class _Known:
         inner = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
         place = np.array([here[0].start + rows[0], here[1].start + columns[0]], float)
         return cls(mask[inner], frame[here][inner].copy(), place, n_whole)
+
+    @property
+    def here(self):
+        """Rows and columns of the frame where it was seen on its own."""
+        ends = self.place.astype(int) + self.mask.shape
+        return tuple(slice(first, last) for first, last in zip(self.place.astype(int), ends))
 
     @property
     def centre(self):
@@ -262,6 +269,10 @@ class KnownObjects:
     def has_come(self, blob, here, hold):
         """Tell whether something in a blob has moved, at most ``hold`` frames ago."""
         return any(one.n_still <= hold for one in self._inside(blob, here))
+
+    def at_rest(self):
+        """Return the objects that are seen on their own where they have come to stand."""
+        return [o for o in self._objects if o.n_since == 0 and AT_REST <= o.n_still < np.inf]
 
     def _inside(self, blob, here):
         return [one for one in self._objects if one.cover(blob, here) > one.area / 2]

@@ -17,6 +17,7 @@ from instanceid_utils.segments.segments import check_frame
 from instanceid_utils.video.background import Background
 from instanceid_utils.video.parting import KnownObjects, part_blob, thickness
 
+CHECK = 8  # frames after which what stands still is looked at for being a ghost
 MOSTLY = 0.6  # of the frame: beyond it the light or the camera has changed
 
 
@@ -189,6 +190,11 @@ class BackgroundSegmenter:
 
     def _held(self, blobs):
         """Return where the background is not learned: at what has come, and not for ever."""
+        if self._count % CHECK == 0:
+            standing = self._known.at_rest()
+            ghosts = self._background.left_behind([(one.here, one.mask) for one in standing])
+            for one, is_ghost in zip(standing, ghosts):
+                one.n_still = np.inf if is_ghost else one.n_still
         held = np.zeros(self._frame_shape[:2], np.uint8)
         for here, blob in blobs:
             if self._known.has_come(blob, here, self.hold):
