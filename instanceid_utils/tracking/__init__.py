@@ -25,6 +25,8 @@ __getattr__, __dir__, __all__ = lazy_names(
         "probation": ("Probation",),
         "sightings": ("make_sightings", "sighting_dtype"),
         "second_look": ("SecondLook", "look_again"),
+        "regrouping": ("regroup",),
+        "whole_video": ("TrackedVideo", "track"),
         "abstention": ("Abstention", "final_id"),
     },
 )

@@ -13,6 +13,7 @@ import math
 from bisect import bisect_right
 from collections.abc import Callable, Iterable
 from functools import partial
+from itertools import count
 from typing import NamedTuple
 
 import numpy as np
@@ -65,7 +66,7 @@ def look_again(
     sightings: np.ndarray,
     threshold: float,
     *,
-    next_id: int | None = None,
+    new_id: Callable | None = None,
     known: Iterable[int] = (),
     looks: Callable | None = None,
     weights: Weights = WEIGHTS,
@@ -79,9 +80,9 @@ def look_again(
         In the order of the video; may be a memory map.
     threshold : float
         L2, not squared: the tracker's.
-    next_id : int, optional
-        From here on IDs were never in use: for an instance that split off. Beyond all those in
-        the sightings by default.
+    new_id : callable, optional
+        Gives an ID that was never in use, for an instance that split off: ``gallery.new_id``. By
+        default those beyond all in the sightings.
     known : iterable of int
         IDs that were known before the video; no two of them are joined.
     looks : callable, optional
@@ -103,9 +104,7 @@ def look_again(
         for number, tracklet in enumerate(cut_tracks(sightings, threshold, limits))
     ]
     groups = _Joining(pieces, looks, weights, known, _speed(pieces)).run()
-    if next_id is None:
-        next_id = int(old.max()) + 1
-    return _numbered(old, groups, next_id, known)
+    return _numbered(old, groups, new_id or partial(next, count(int(old.max()) + 1)))
 
 
 class _Piece:
@@ -342,7 +341,7 @@ def _place(before, after, gap):
     return shared / union * _FADE ** (gap - 1) if union > 0 else 0.0
 
 
-def _numbered(old, groups, next_id, known):
+def _numbered(old, groups, new_id):
     """Give each group the ID that most of its sightings had, and that most want of it."""
     claims = []
     for n, group in enumerate(groups):
@@ -360,7 +359,7 @@ def _numbered(old, groups, next_id, known):
     first = {n: min(rows[0] for rows in group.rows) for n, group in enumerate(groups)}
     for n in sorted(first, key=first.get):
         if n not in given:
-            given[n], next_id = next_id, next_id + 1
+            given[n] = new_id()
     for n, group in enumerate(groups):
         new[np.concatenate(group.rows)] = given[n]
     pairs = set(zip(old.tolist(), new.tolist()))

@@ -67,7 +67,7 @@ def test_who_splits_off_gets_an_id_that_was_never_in_use():
     sightings = track_of((0, 40), (1, 20), id=4)
     sightings["frame"][40:] += 30
     sightings["box_tlbr"][40:] += 60
-    ids, found = final(sightings, next_id=90)
+    ids, found = final(sightings, new_id=lambda: 90)
     assert ids[4, 0] == 4 and ids[4, 89] == 90 and found.n_cuts == 1
     assert final(sightings)[0][4, 89] == 5
 
