@@ -99,9 +99,7 @@ def track(
     ids = [update.ids for update in updates]
     first, n_cuts, n_joined = ids, 0, 0
     if refine:
-        found = look_again(
-            sightings, tracker.threshold, new_id=tracker.gallery.new_id, known=known
-        )
+        found = look_again(sightings, tracker.threshold, new_id=tracker.gallery.new_id, known=known)
         n_cuts, n_joined = found.n_cuts, found.n_joined
         ids = _dealt(ids, found.ids)
         regroup(tracker, sightings, found.ids)
