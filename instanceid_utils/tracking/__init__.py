@@ -1,8 +1,8 @@
 """Tracking: from the segments of a frame to lasting IDs.
 
 In go a frame and its masks; out comes an `Update`: an ID for each segment, with the reason. A
-segment is compared with the gallery and with who is expected at its place; the lowest cost below
-the threshold wins, and what nobody claims is new.
+segment is compared with the gallery and with who is expected at its place; all evidence is
+weighed on one scale, the lowest cost below the threshold wins, and what nobody claims is new.
 """
 
 from instanceid_utils.lazy_names import lazy_names

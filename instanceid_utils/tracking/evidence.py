@@ -63,15 +63,15 @@ class Evidence:
         If one is not a number, or out of its range.
     """
 
-    looks: float = 5.56
-    width: float = 1.65
-    growth: float = 0.939
-    jump: float = 0.0288
-    rivals: float = 0.0234
+    looks: float = 7.0
+    width: float = 2.02
+    growth: float = 0.855
+    jump: float = 0.0422
+    rivals: float = 0.0229
     change: float = 11.3
     variety: float = 0.186
     entry: float = 2.0
-    beside: float = 0.5
+    beside: float = 0.75
 
     def __post_init__(self):
         for name, value in vars(self).items():

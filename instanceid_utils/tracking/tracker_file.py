@@ -38,6 +38,7 @@ _SETTINGS = (
     "across_classes",
 )
 _PARTS = ("_places", "_shots", "_habits", "_abstention", "_classes", "_probation", "_strains")
+_NAMED_BEFORE = {"_habits": "_evidence"}  # before 1.1
 _SINCE_1_1 = {"_classes", "_probation", "_strains"}  # trackers saved before have none
 
 
@@ -143,8 +144,9 @@ def _restored(cls, folder, state, embedder):
     shape = state["frame_shape"]
     tracker._frame_shape = None if shape is None else tuple(shape)
     for part in _PARTS:
-        if part in state["parts"] or part not in _SINCE_1_1:
-            getattr(tracker, part).restore(state["parts"][part])
+        name = part if part in state["parts"] else _NAMED_BEFORE.get(part, part)
+        if name in state["parts"] or part not in _SINCE_1_1:
+            getattr(tracker, part).restore(state["parts"][name])
     return tracker
 
 

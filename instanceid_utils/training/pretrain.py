@@ -21,7 +21,7 @@ from instanceid_utils.evaluation.calibration import calibrate
 from instanceid_utils.evaluation.retrieval import evaluate_beside_baselines, format_table
 from instanceid_utils.segments.crops import MARGIN
 from instanceid_utils.synthetic.populations import population
-from instanceid_utils.training.evidence import main as fit_evidence
+from instanceid_utils.training.fit_evidence import main as fit_evidence
 from instanceid_utils.training.loop import embed_with, train
 from instanceid_utils.training.recipe import PROFILES
 

@@ -7,14 +7,14 @@ import pytest
 from instanceid_utils.embedding.embedder import Embedder
 from instanceid_utils.embedding.weights import calibration_path, shipped
 from instanceid_utils.tracking.evidence import Evidence
-from instanceid_utils.training import evidence
+from instanceid_utils.training import fit_evidence
 
 
 def test_the_command_writes_the_numbers_into_the_calibration(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(evidence, "N_FRAMES", 6)
-    monkeypatch.setattr(evidence.videos, "__defaults__", (6,))
+    monkeypatch.setattr(fit_evidence, "N_FRAMES", 6)
+    monkeypatch.setattr(fit_evidence.videos, "__defaults__", (6,))
     out = tmp_path / "calibration.json"
-    evidence.main(["--crowds", "1", "--plain", "0", "--out", str(out)])
+    fit_evidence.main(["--crowds", "1", "--plain", "0", "--out", str(out)])
     before = json.loads(calibration_path(shipped()).read_text())
     after = json.loads(out.read_text())
     assert set(after["evidence"]) == set(vars(Evidence()))

@@ -1,4 +1,4 @@
-"""Fit the tracker's evidence: ``python -m instanceid_utils.training.evidence``.
+"""Fit the tracker's evidence: ``python -m instanceid_utils.training.fit_evidence``.
 
 Draws video, teams and streets and single actors, looks at it as models do, with all their faults,
 at full rate and at every fifth frame, fits `tracking.Evidence` to who was who, and writes the
