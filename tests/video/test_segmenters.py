@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from instanceid_utils.formats import from_model
+from instanceid_utils.video.background import Background
 from instanceid_utils.video.segmenters import BackgroundSegmenter, Persistence, TorchvisionSegmenter
 
 H, W = 96, 160
@@ -125,6 +126,12 @@ def test_what_is_left_behind_is_not_held():
     frames = [scene(rng, discs=[(x, 48, 12)]) for x in range(60, 180, 3)]
     found = [segmenter.segment(frame) for frame in frames + [scene(rng) for _ in range(60)]]
     assert any(labels[48, 60] for labels in found) and not found[-1].any()
+
+
+def test_what_the_background_tells_to_be_left_behind_fades(monkeypatch):
+    monkeypatch.setattr(Background, "left_behind", lambda self, places: [True] * len(places))
+    seen, stands, _ = stop_and_go(BackgroundSegmenter(memory=40, hold=1000), 150)
+    assert seen[stands][0] == 1 and not seen[stands][-10:].any()
 
 
 def test_a_tape_in_the_wind_is_no_object():
