@@ -148,6 +148,11 @@ def _track(parser):
     )
     add("--fps", type=float, help="frame rate of a folder of images (default 24)")
     add("--tail", type=int, default=20, metavar="N", help="frames in a tail (default 20)")
+    add(
+        "--live",
+        action="store_true",
+        help="leave the IDs as each frame gave them; by default a file is looked at twice",
+    )
     add("--resume", action="store_true", help="go on where the same command was stopped")
 
 

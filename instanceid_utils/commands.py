@@ -43,6 +43,7 @@ def track(args: Namespace) -> None:
             fps=args.fps,
             outputs=args.outputs,
             tail=args.tail,
+            refine=False if args.live else None,
             resume=args.resume,
             progress=not args.quiet,
             **options,
@@ -51,6 +52,8 @@ def track(args: Namespace) -> None:
         raise KeyboardInterrupt(_stopped(stop.result, args.gallery)) from stop
     print(f"{result.n_frames} frames, {result.n_ids} IDs, {result.seconds:.1f} s")
     print(f"  {_mask_counts(result.masks)}")
+    if result.second_look:
+        print("  second look: {n_cuts} cut, {n_joined} joined".format(**result.second_look))
     for name, path in sorted(result.files.items()):
         print(f"  {name + ':':15}{path}")
 

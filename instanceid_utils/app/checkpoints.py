@@ -91,7 +91,7 @@ class Checkpoints:
             content = read_json(path)
             facts, notes = content["facts"], content["outputs"]
             waiting = {
-                index: (np.array(ids, np.int64), tuple(map(_decision, decisions)), cut)
+                index: (np.array(ids, np.int64), tuple(map(read_decision, decisions)), cut)
                 for index, ids, decisions, cut in content["waiting"]
             }
             with np.load(there[-1] / "outputs.npz", allow_pickle=False) as arrays:
@@ -115,7 +115,8 @@ class Checkpoints:
         return sorted(path for path in self.folder.glob("[0-9]*") if (path / "run.json").exists())
 
 
-def _decision(fields):
+def read_decision(fields):
+    """Make a `Decision` of what JSON has kept of one."""
     return Decision(**{**fields, "neighbours": tuple(map(tuple, fields["neighbours"]))})
 
 

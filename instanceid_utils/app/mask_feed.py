@@ -111,6 +111,10 @@ class MaskFeed:
                 raise FormatError(f"{self.description}: frame {frame.index}: {error}") from error
             yield frame, masks
 
+    def pictures(self):
+        """Yield the frames once more, without masks."""
+        return read_video(self.source if self._files is None else self._files, fps=self.fps)
+
     def check_used(self, n_frames):
         """Say what has no counterpart, now that the number of frames is known.
 

@@ -6,7 +6,8 @@
 ``mot.txt``            MOT-Challenge boxes; frames count from 1
 ``mots.txt``           MOTS masks; frames count as the masks or names that came in, or from 0
 ``youtube_vis.json``   YouTube-VIS (COCO-VIS) masks, one entry per ID
-``decisions.jsonl``    why each segment got its ID, one JSON line each
+``decisions.jsonl``    why each segment got its ID, one JSON line each; with ``first_id``, where
+                       a second look changed it
 ``contact_sheet.png``  one row per ID: first seen, last seen, crops (``_2`` and on for more)
 ``timeline.png``       who is seen when
 ``summary.json``       what was done, and whether it is complete
@@ -37,6 +38,7 @@ from instanceid_utils.pictures.contact_sheet import ContactSheet
 from instanceid_utils.pictures.timeline import IdRuns, draw_runs
 from instanceid_utils.segments.segments import Segments, apart
 from instanceid_utils.tracking.decision import write_jsonl
+from instanceid_utils.tracking.observation import Observation
 from instanceid_utils.video.overlay import Overlay
 from instanceid_utils.video.writer import VideoWriter
 
@@ -63,6 +65,10 @@ class TrackedFrame:
     shot_cut : bool
     overlapping : bool
         Segments may share pixels, as those of boxes do. In masks and MOTS each pixel is one's.
+    observation : Observation or None
+        What was seen, for a second look.
+    first_ids : ndarray of shape (N,), int64, or None
+        IDs of the first look, where there was a second.
     """
 
     index: int
@@ -76,6 +82,8 @@ class TrackedFrame:
     classes: tuple | None = None
     shot_cut: bool = False
     overlapping: bool = False
+    observation: Observation | None = None
+    first_ids: np.ndarray | None = None
 
 
 class TrackOutputs:
@@ -361,7 +369,7 @@ class TrackTexts:
         if "decisions" in self.paths:
             lines = io.StringIO()
             write_jsonl(lines, frame.index, frame.decisions)
-            self._write("decisions", lines.getvalue())
+            self._write("decisions", _with_first_ids(lines.getvalue(), frame))
 
     def _number(self, kind):
         """Return a class as a number: names are numbered as they come, from 1 on."""
@@ -392,3 +400,14 @@ class TrackTexts:
         for file in self._files.values():
             file.close()
         return dict(self.paths)
+
+
+def _with_first_ids(lines, frame):
+    """Add to the lines of those whose ID a second look has changed what it was before."""
+    if frame.first_ids is None or np.array_equal(frame.first_ids, frame.ids):
+        return lines
+    changed = zip(lines.splitlines(), frame.first_ids.tolist(), frame.ids.tolist())
+    return "".join(
+        (line if first == now else f'{line[:-1]}, "first_id": {first}}}') + "\n"
+        for line, first, now in changed
+    )

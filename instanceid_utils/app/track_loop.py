@@ -40,12 +40,16 @@ class TrackLoop:
         Where to go on.
     delay : int
         Frames for which an ID may be provisional.
+    spool : spool.Spool or None
+        Where to note what a second look needs.
     live : bool
         A source that cannot be read again: a stop is its end, and all is finished then.
     """
 
-    def __init__(self, tracker, feed, sink, checkpoints, checkpoint_every, state, delay, live):
-        self.tracker, self.feed, self.sink = tracker, feed, sink
+    def __init__(
+        self, tracker, feed, sink, checkpoints, checkpoint_every, state, delay, live, spool=None
+    ):
+        self.tracker, self.feed, self.sink, self.spool = tracker, feed, sink, spool
         self.checkpoints, self.checkpoint_every = checkpoints, checkpoint_every
         self.delay, self.live, self.waiting = delay, live, deque()
         self.decided = dict(state.waiting) if state else {}  # index -> (ids, decisions, cut)
@@ -56,7 +60,7 @@ class TrackLoop:
         """Track to the end, or until ``stopped`` is set; return the error that ended it."""
         first = self.sink.n_frames
         frames = Ahead(self.feed.frames(start=first - first % BLOCK), n=BLOCK)
-        writer = Behind(self.sink.write)
+        writer = Behind(self._write)
         error, stopped_early = None, False
         try:
             for frame, masks, observation in self._observe(frames):
@@ -90,6 +94,11 @@ class TrackLoop:
             self._checkpoint(writer)
         writer.close()
         return error
+
+    def _write(self, item):
+        self.sink.write(item)
+        if self.spool is not None:
+            self.spool.write(item)
 
     def _observe(self, frames):
         """Yield frames and masks with their observations, block by block."""
@@ -128,6 +137,7 @@ class TrackLoop:
                 masks.classes,
                 cut,
                 masks.masks is None,
+                None if self.spool is None else observation,
             )
         )
 
@@ -145,12 +155,19 @@ class TrackLoop:
 
     def _checkpoint(self, writer):
         writer.wait()
+        self.save()
+
+    def save(self):
+        """Write a checkpoint of all that is written so far."""
         waiting = {
             item.index: (item.ids.tolist(), item.decisions, item.shot_cut)
             for item in self.waiting
             if item.segments is not None
         }
-        self.checkpoints.save(self.tracker, self.next_index, waiting, self.sink.checkpoint())
+        notes, arrays = self.sink.checkpoint()
+        if self.spool is not None:
+            notes["spool"] = self.spool.checkpoint()
+        self.checkpoints.save(self.tracker, self.next_index, waiting, (notes, arrays))
 
 
 def _blocks(frames):

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +16,11 @@ from tqdm.auto import tqdm
 from instanceid_utils.app.checkpoints import Checkpoints
 from instanceid_utils.app.mask_feed import MaskFeed
 from instanceid_utils.app.outputs import OUTPUTS, TrackOutputs
+from instanceid_utils.app.second_pass import look, publish, with_new_ids, write_again
+from instanceid_utils.app.spool import Spool
 from instanceid_utils.app.track_loop import TrackLoop, stop_signals
 from instanceid_utils.gallery.gallery import Gallery
+from instanceid_utils.tracking.regrouping import regroup
 from instanceid_utils.tracking.tracker import InstanceID
 from instanceid_utils.video.reader import video_info
 
@@ -50,6 +55,9 @@ class TrackResult:
     seconds : float
         Of this call.
     tracker : InstanceID
+    second_look : dict or None
+        What it changed, as in the summary: ``n_cuts``, ``n_joined``, ``n_changed`` (segments).
+        None without one.
     """
 
     out_dir: Path
@@ -60,6 +68,7 @@ class TrackResult:
     complete: bool
     seconds: float
     tracker: InstanceID
+    second_look: dict | None = None
 
 
 def track_video(
@@ -80,6 +89,7 @@ def track_video(
     fps: float | None = None,
     outputs: Sequence = OUTPUTS,
     tail: int = 20,
+    refine: bool | None = None,
     resume: bool = False,
     checkpoint_every: int = 500,
     progress: bool = True,
@@ -118,6 +128,10 @@ def track_video(
         Of `app.OUTPUTS`.
     tail : int
         Length of the tails in the video, in frames.
+    refine : bool, optional
+        Look at all views again after the last frame, and write the results anew where an ID
+        changes; see `tracking.second_look`. By default for all that can be read twice, which is
+        not a camera or a stream.
     resume : bool
         Go on where a run with the same arguments was stopped or killed.
     checkpoint_every : int
@@ -142,7 +156,8 @@ def track_video(
     """
     begin = time.perf_counter()
     out_dir = Path(out_dir)
-    _check_paths(source, masks, out_dir, resume, gallery)
+    refine = not _is_live(source) if refine is None else bool(refine)
+    _check_paths(source, masks, out_dir, resume, gallery, refine)
     _check_numbers(fps, tail, min_area, min_score, checkpoint_every, first_frame)
     info = video_info(source, fps=fps)
     feed = MaskFeed(
@@ -176,6 +191,7 @@ def track_video(
         "tracker": dict(tracker_options),
         "gallery": None if gallery is None else str(gallery),
         "outputs": sorted(outputs),
+        "refine": refine,
     }
     checkpoints = Checkpoints(out_dir / "resume", facts)
     state = checkpoints.load(embedder) if resume else None
@@ -183,18 +199,22 @@ def track_video(
         tracker = InstanceID(embedder, gallery=_open_gallery(gallery, embedder), **tracker_options)
     else:
         tracker = state.tracker
-    sink = TrackOutputs(
-        out_dir,
-        info.size,
-        info.fps,
+    make_sink = partial(
+        TrackOutputs,
+        size=info.size,
+        fps=info.fps,
         outputs=outputs,
         tail=tail,
         pixel_aspect=info.pixel_aspect,
         first_frame=first_frame,
-        state=None if state is None else state.outputs,
     )
+    sink = make_sink(out_dir, state=None if state is None else state.outputs)
     if state is None:
         checkpoints.clear()  # of an unfinished run that is started anew
+    spool = None
+    if refine:
+        noted = None if state is None else state.outputs[0]["spool"]
+        spool = Spool(out_dir / "resume" / "spool", embedder.dim, tracker.gallery.ids, noted)
     loop = TrackLoop(
         tracker,
         feed,
@@ -204,25 +224,49 @@ def track_video(
         state,
         delay=tracker_options.get("abstain", 0),
         live=_is_live(source),
+        spool=spool,
     )
+    changes = None
+    new_bar = partial(tqdm, unit=" frames", disable=not progress)
     with stop_signals() as stopped:
-        error = loop.go(
-            stopped,
-            tqdm(
-                total=info.n_frames, initial=loop.next_index, unit=" frames", disable=not progress
-            ),
-        )
-    complete = loop.finished
+        error = loop.go(stopped, new_bar(total=info.n_frames, initial=loop.next_index))
+        complete = loop.finished
+        facts = {
+            "source": str(source),
+            "masks": feed.description,
+            "threshold": float(tracker.threshold),
+            **feed.counts(sink.n_frames),
+        }
+        if complete and spool is not None:
+            found = look(tracker, spool)
+            n_changed = int(np.count_nonzero(found.ids != spool.sightings()["id"]))
+            changes = {"n_cuts": found.n_cuts, "n_joined": found.n_joined, "n_changed": n_changed}
+        if not (changes and changes["n_changed"]):
+            files = sink.close(complete, **facts, error=_text(error), second_look=changes)
+        else:
+            loop.save()  # from here on only what follows is done anew
+            files = sink.close(False, **facts, error=None, second_look=None)
+            ids = with_new_ids(found.ids, tracker.gallery)
+            beside = out_dir / "resume" / "second"
+            shutil.rmtree(beside, ignore_errors=True)
+            second, complete = make_sink(beside), False
+            try:
+                bar = new_bar(total=sink.n_frames, desc="final IDs")
+                complete = write_again(spool, ids, feed, second, stopped, bar)
+            except Exception as problem:  # raised again, with the first results as they are
+                error = problem
+            finally:
+                bar.close()
+            written = second.close(complete, **facts, error=_text(error), second_look=changes)
+            if complete:
+                regroup(tracker, spool.sightings(), ids)
+                publish(beside, out_dir)
+                files = {name: out_dir / path.relative_to(beside) for name, path in written.items()}
+                sink = second
+    if spool is not None:
+        spool.close()
     if complete:
         checkpoints.clear()
-    files = sink.close(
-        complete,
-        source=str(source),
-        masks=feed.description,
-        threshold=float(tracker.threshold),
-        error=str(error) if error else None,
-        **feed.counts(sink.n_frames),
-    )
     if gallery is not None and (complete or (_is_live(source) and sink.n_frames)):
         tracker.gallery.save(gallery)
         files["gallery"] = Path(gallery)
@@ -235,6 +279,7 @@ def track_video(
         complete,
         time.perf_counter() - begin,
         tracker,
+        changes if complete else None,
     )
     if error is not None:
         raise error
@@ -248,13 +293,19 @@ def _is_live(source):
     return not isinstance(source, list) and not Path(str(source)).exists()
 
 
-def _check_paths(source, masks, out_dir, resume, gallery):
+def _text(error):
+    return str(error) if error else None
+
+
+def _check_paths(source, masks, out_dir, resume, gallery, refine):
     for path in (source, masks):
         if isinstance(path, (str, Path)) and Path(path).exists():
             if out_dir.resolve() in [Path(path).resolve(), *Path(path).resolve().parents]:
                 raise ValueError(f"{path}: lies in {out_dir}, where results would replace it")
     if resume and _is_live(source):
         raise ValueError(f"{source}: a live source cannot be gone on with")
+    if refine and _is_live(source):
+        raise ValueError(f"{source}: a live source cannot be looked at again; refine=False")
     if gallery is not None and not Path(gallery).absolute().parent.is_dir():
         raise FileNotFoundError(f"{gallery}: there is no such folder to save it in")
 

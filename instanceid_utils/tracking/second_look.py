@@ -41,7 +41,7 @@ class Weights(NamedTuple):
     far: float = 2.0  # the same from `bend` on: how much farther matters little
     bend: float = 0.78
     place: float = 2.4  # at most, where one begins where the other was going
-    same_id: float = 1.7  # the tracker held them for one
+    same_id: float = 2.2  # the tracker held them for one
     apart: float = 0.0  # log-odds that are needed
 
     def looks(self, distances: np.ndarray, threshold: float) -> np.ndarray:

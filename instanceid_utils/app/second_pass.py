@@ -1,0 +1,99 @@
+"""After the last frame: look at the whole video again, and write its results by the final IDs.
+
+The results of the first pass are whole and stay until those of the second are; they are written
+beside them and then put in their place. Stopped or killed before that, the second pass begins
+anew when the run is gone on with, and comes to the same.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import replace
+from itertools import count
+from pathlib import Path
+
+import numpy as np
+
+from instanceid_utils.app.outputs import SUMMARY
+from instanceid_utils.tracking.second_look import SecondLook, look_again
+
+
+def look(tracker, spool) -> SecondLook:
+    """Look again at all sightings; IDs that are to be new are -2, -3 and so on for now."""
+    numbers = count(2)
+    return look_again(
+        spool.sightings(), tracker.threshold, new_id=lambda: -next(numbers), known=spool.known
+    )
+
+
+def with_new_ids(ids: np.ndarray, gallery) -> np.ndarray:
+    """Put IDs that were never in use in place of the negative ones."""
+    ids = ids.copy()
+    for placeholder in sorted(set(ids[ids < 0].tolist()), reverse=True):
+        ids[ids == placeholder] = gallery.new_id()
+    return ids
+
+
+def write_again(spool, ids, feed, sink, stopped, bar) -> bool:
+    """Write all frames with their final IDs.
+
+    Parameters
+    ----------
+    spool : spool.Spool
+    ids : ndarray of int64
+        One for each of its sightings.
+    feed : mask_feed.MaskFeed
+        Where the pictures come from, if the results show any.
+    sink : outputs.TrackOutputs
+    stopped : threading.Event
+    bar : tqdm
+
+    Returns
+    -------
+    bool
+        Whether it came to the end.
+    """
+    shown = {"video", "contact-sheet"} & set(sink.outputs)
+    pictures = feed.pictures() if shown else None
+    start = 0
+    try:
+        for item in spool.frames():
+            if stopped.is_set():
+                return False
+            if pictures is not None:
+                picture = next(pictures, None)
+                if picture is None or picture.index != item.index:
+                    raise ValueError(f"{feed.source}: frame {item.index} is not there any more")
+                item.image = picture.image
+            start = _deal(item, ids, start)
+            sink.write(item)
+            bar.update()
+    finally:
+        if pictures is not None:
+            pictures.close()
+    return True
+
+
+def _deal(item, ids, start):
+    """Give a frame its final IDs, of which the first is the ``start``-th of all."""
+    seen = item.ids > 0
+    stop = start + int(seen.sum())
+    item.first_ids, item.ids = item.ids, item.ids.copy()
+    item.ids[seen] = ids[start:stop]
+    item.decisions = tuple(replace(d, id=i) for d, i in zip(item.decisions, item.ids.tolist()))
+    return stop
+
+
+def publish(beside: Path, out_dir: Path) -> None:
+    """Put the results in one folder in place of those in another, the summary last."""
+    for path in [
+        *out_dir.glob("contact_sheet*.png"),
+        *out_dir.glob("tracked*.mp4"),
+        out_dir / "youtube_vis.json",
+    ]:
+        path.unlink(missing_ok=True)
+    for path in sorted(beside.iterdir(), key=lambda path: path.name == SUMMARY):
+        if path.is_dir():
+            shutil.rmtree(out_dir / path.name, ignore_errors=True)
+        os.replace(path, out_dir / path.name)
