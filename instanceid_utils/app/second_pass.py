@@ -12,11 +12,69 @@ import shutil
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from instanceid_utils.app.outputs import SUMMARY
+from instanceid_utils.tracking.regrouping import regroup
 from instanceid_utils.tracking.second_look import SecondLook, look_again
+
+
+class Ending(NamedTuple):
+    """How a run ended."""
+
+    files: dict  # results by name
+    ids: list  # all that were given
+    changes: dict | None  # what a second look changed
+    complete: bool
+    error: Exception | None
+
+
+def second_pass(loop, beside, told, stopped, new_bar) -> Ending:
+    """Look again at what a loop has tracked to the end, and leave results with final IDs.
+
+    Parameters
+    ----------
+    loop : track_loop.TrackLoop
+        With a spool; its sink is closed here.
+    beside : tuple of (callable, pathlib.Path)
+        Makes a `TrackOutputs` in a folder; a folder on the same disk.
+    told : dict
+        What the summary says of the run.
+    stopped : threading.Event
+    new_bar : callable
+
+    Returns
+    -------
+    Ending
+        Stopped, or with an error, the results are those of the first pass.
+    """
+    tracker, first, spool = loop.tracker, loop.sink, loop.spool
+    found = look(tracker, spool)
+    n_changed = int(np.count_nonzero(found.ids != spool.sightings()["id"]))
+    changes = {"n_cuts": found.n_cuts, "n_joined": found.n_joined, "n_changed": n_changed}
+    if not n_changed:
+        files = first.close(True, **told, second_look=changes, error=None)
+        return Ending(files, first.ids, changes, True, None)
+    loop.save()  # from here on only what follows is done anew
+    files = first.close(False, **told, second_look=None, error=None)
+    make_sink, folder = beside
+    shutil.rmtree(folder, ignore_errors=True)
+    ids, sink = with_new_ids(found.ids, tracker.gallery), make_sink(folder)
+    complete, error = False, None
+    with new_bar(total=first.n_frames, desc="final IDs") as bar:
+        try:
+            complete = write_again(spool, ids, loop.feed, sink, stopped, bar)
+        except Exception as problem:  # raised again, with the results of the first pass in place
+            error = problem
+    written = sink.close(complete, **told, second_look=changes, error=None)
+    if not complete:
+        return Ending(files, first.ids, None, False, error)
+    regroup(tracker, spool.sightings(), ids)
+    publish(folder, first.out_dir)
+    files = {name: first.out_dir / path.relative_to(folder) for name, path in written.items()}
+    return Ending(files, sink.ids, changes, True, None)
 
 
 def look(tracker, spool) -> SecondLook:

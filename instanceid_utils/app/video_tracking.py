@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,11 +15,10 @@ from tqdm.auto import tqdm
 from instanceid_utils.app.checkpoints import Checkpoints
 from instanceid_utils.app.mask_feed import MaskFeed
 from instanceid_utils.app.outputs import OUTPUTS, TrackOutputs
-from instanceid_utils.app.second_pass import look, publish, with_new_ids, write_again
+from instanceid_utils.app.second_pass import Ending, second_pass
 from instanceid_utils.app.spool import Spool
 from instanceid_utils.app.track_loop import TrackLoop, stop_signals
 from instanceid_utils.gallery.gallery import Gallery
-from instanceid_utils.tracking.regrouping import regroup
 from instanceid_utils.tracking.tracker import InstanceID
 from instanceid_utils.video.reader import video_info
 
@@ -226,43 +224,22 @@ def track_video(
         live=_is_live(source),
         spool=spool,
     )
-    changes = None
     new_bar = partial(tqdm, unit=" frames", disable=not progress)
     with stop_signals() as stopped:
         error = loop.go(stopped, new_bar(total=info.n_frames, initial=loop.next_index))
-        complete = loop.finished
-        facts = {
+        told = {
             "source": str(source),
             "masks": feed.description,
             "threshold": float(tracker.threshold),
             **feed.counts(sink.n_frames),
         }
-        if complete and spool is not None:
-            found = look(tracker, spool)
-            n_changed = int(np.count_nonzero(found.ids != spool.sightings()["id"]))
-            changes = {"n_cuts": found.n_cuts, "n_joined": found.n_joined, "n_changed": n_changed}
-        if not (changes and changes["n_changed"]):
-            files = sink.close(complete, **facts, error=_text(error), second_look=changes)
+        if loop.finished and spool is not None:
+            beside = make_sink, out_dir / "resume" / "second"
+            ending = second_pass(loop, beside, told, stopped, new_bar)
         else:
-            loop.save()  # from here on only what follows is done anew
-            files = sink.close(False, **facts, error=None, second_look=None)
-            ids = with_new_ids(found.ids, tracker.gallery)
-            beside = out_dir / "resume" / "second"
-            shutil.rmtree(beside, ignore_errors=True)
-            second, complete = make_sink(beside), False
-            try:
-                bar = new_bar(total=sink.n_frames, desc="final IDs")
-                complete = write_again(spool, ids, feed, second, stopped, bar)
-            except Exception as problem:  # raised again, with the first results as they are
-                error = problem
-            finally:
-                bar.close()
-            written = second.close(complete, **facts, error=_text(error), second_look=changes)
-            if complete:
-                regroup(tracker, spool.sightings(), ids)
-                publish(beside, out_dir)
-                files = {name: out_dir / path.relative_to(beside) for name, path in written.items()}
-                sink = second
+            files = sink.close(loop.finished, **told, second_look=None, error=_text(error))
+            ending = Ending(files, sink.ids, None, loop.finished, error)
+    files, ids, changes, complete, error = ending
     if spool is not None:
         spool.close()
     if complete:
@@ -274,12 +251,12 @@ def track_video(
         out_dir,
         files,
         sink.n_frames,
-        len(sink.ids),
+        len(ids),
         feed.counts(sink.n_frames),
         complete,
         time.perf_counter() - begin,
         tracker,
-        changes if complete else None,
+        changes,
     )
     if error is not None:
         raise error

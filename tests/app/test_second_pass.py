@@ -67,7 +67,7 @@ def test_results_have_the_final_ids_and_say_what_was_changed(clip, tmp_path):
 
 def test_where_nothing_changes_nothing_is_written_twice(tmp_path, monkeypatch):
     frames, masks = write_folder(tmp_path / "clip", shapes())
-    monkeypatch.setattr(video_tracking, "write_again", None)
+    monkeypatch.setattr(second_pass, "write_again", None)
     result = track(frames, tmp_path / "out", masks)
     assert result.complete and result.second_look["n_changed"] == 0
 
