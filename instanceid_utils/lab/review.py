@@ -77,7 +77,9 @@ class Review:
 
         Nothing is decoded or embedded.
         """
-        tracker = InstanceID(self.embedder, threshold=threshold, **self._settings)
+        # Nobody is forgotten whom a hand may still merge or name.
+        settings = {"confirm": 0, **self._settings}
+        tracker = InstanceID(self.embedder, threshold=threshold, **settings)
         self._updates = track(tracker, self.observations)
         self.tracker, self.names, self._merged = tracker, {}, {}
         self.ids = [update.ids.copy() for update in self._updates]
