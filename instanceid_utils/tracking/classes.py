@@ -50,10 +50,10 @@ class ClassMemory:
                 other[row] = [k is not None and k != own for k in known]
         if not other.any():
             return found
-        return Candidates(
-            np.where(other, NO_ID, found.ids),
-            np.where(other, np.inf, found.distances),
-            np.where(other, 0.0, found.discounts),
+        return found._replace(
+            ids=np.where(other, NO_ID, found.ids),
+            distances=np.where(other, np.inf, found.distances),
+            discounts=np.where(other, 0.0, found.discounts),
         )
 
     @property

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from instanceid_utils.tracking.candidates import Candidates
 from instanceid_utils.tracking.classes import ClassMemory
 from instanceid_utils.tracking.tracker import InstanceID
 from tests.painted_scenes import GREEN, RED, ColourEmbedder, paint
@@ -102,3 +103,13 @@ def test_whether_there_are_several_classes_is_what_a_look_at_all_would_say(calls
             memory, before = ClassMemory(), memory
             memory.restore(json.loads(json.dumps(before.state())))
         assert memory.several == (len({kind for _, kind in memory.state()}) > 1)
+
+
+def test_what_speaks_for_the_others_stays():
+    """Taking candidates out must not lose what looks and place said of those that are left."""
+    memory = ClassMemory()
+    memory.observe([7, 8], ["car", "dog"])
+    parts = {"place": np.array([[1.0, 2.0]])}
+    found = Candidates(np.array([[7, 8]]), np.array([[0.1, 0.2]]), np.zeros((1, 2)), parts)
+    left = memory.exclude(found, ["dog"])
+    assert left.ids.tolist() == [[-1, 8]] and left.parts is parts
