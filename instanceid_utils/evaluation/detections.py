@@ -25,6 +25,7 @@ from instanceid_utils.tracking.abstention import final_id
 from instanceid_utils.tracking.observation import Observation, observe
 from instanceid_utils.tracking.second_look import look_again
 from instanceid_utils.tracking.sightings import make_sightings
+from instanceid_utils.tracking.whole_video import deal
 from instanceid_utils.video.reader import read_video
 
 
@@ -157,11 +158,7 @@ def refined_ids(tracker, observations: Sequence) -> list:
     sightings = np.concatenate(
         [make_sightings(i, *seen) for i, seen in enumerate(zip(shots, ids, observations))]
     )
-    found = look_again(sightings, tracker.threshold).ids
-    ends = np.cumsum([np.count_nonzero(given > 0) for given in ids])
-    for given, final in zip(ids, np.split(found, ends[:-1])):
-        given[given > 0] = final
-    return ids
+    return deal(ids, look_again(sightings, tracker.threshold).ids)
 
 
 def score_watched(answer: Callable, videos: Iterable[Sequence], scorer=None) -> IdentityScorer:

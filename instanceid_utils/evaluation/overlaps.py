@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from instanceid_utils.segments.segments import Segments, find_segments
-from instanceid_utils.tracking.boxes import box_iou
+from instanceid_utils.tracking.boxes import area, shared_area
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,7 +117,4 @@ def box_overlaps(truth_ids: ArrayLike, truth_boxes: ArrayLike, boxes: ArrayLike)
     truth, found = (np.asarray(b, np.float64).reshape(-1, 4) for b in (truth_boxes, boxes))
     if ids.shape != (len(truth),):
         raise ValueError(f"expected a box for each of {ids.shape} true IDs, got {len(truth)}")
-    truth_areas, areas = (np.prod(b[:, 2:] - b[:, :2], axis=1) for b in (truth, found))
-    iou = box_iou(truth, found)
-    shared = iou * (truth_areas[:, None] + areas[None]) / (1 + iou)
-    return Overlaps(ids, truth_areas, areas, shared)
+    return Overlaps(ids, area(truth), area(found), shared_area(truth[:, None], found[None]))

@@ -11,6 +11,8 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
+from instanceid_utils.tracking.boxes import shared_area
+
 _HABIT = 0.1  # weight of a new view in what is usual
 _MEMORY = 300  # updates after which the habits of an unseen instance are dropped
 
@@ -161,9 +163,7 @@ def covered_share(boxes_tlbr: np.ndarray) -> np.ndarray:
 
 def _shared_by_pairs(boxes):
     """Area that each box shares with all boxes, itself included."""
-    shared = np.minimum(boxes[:, None, 2:], boxes[None, :, 2:])
-    shared -= np.maximum(boxes[:, None, :2], boxes[None, :, :2])
-    return (np.maximum(shared[..., 0], 0) * np.maximum(shared[..., 1], 0)).sum(axis=1)
+    return shared_area(boxes[:, None], boxes[None]).sum(axis=1)
 
 
 def _shared_by_counting(boxes):

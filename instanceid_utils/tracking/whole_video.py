@@ -101,7 +101,7 @@ def track(
     if refine:
         found = look_again(sightings, tracker.threshold, new_id=tracker.gallery.new_id, known=known)
         n_cuts, n_joined = found.n_cuts, found.n_joined
-        ids = _dealt(ids, found.ids)
+        ids = deal(ids, found.ids)
         regroup(tracker, sightings, found.ids)
     decisions = [
         tuple(replace(d, id=i, provisional=False) for d, i in zip(update.decisions, now.tolist()))
@@ -135,7 +135,7 @@ def _first_look(tracker, frames_and_masks, refine):
     return updates, together
 
 
-def _dealt(ids, final):
+def deal(ids, final):
     """Deal the final IDs of all sightings to the frames that they are in."""
     out, start = [], 0
     for given in ids:
