@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from instanceid_utils.mnist.idx import read_idx as read_idx
     from instanceid_utils.mnist.idx import write_idx as write_idx
     from instanceid_utils.tracking.tracker import InstanceID as InstanceID
-    from instanceid_utils.tracking.whole_video import track as track
+    from instanceid_utils.tracking.second_look.whole_video import track as track
 
 __version__ = "1.1.0"
 __getattr__, __dir__, __all__ = lazy_names(
@@ -28,6 +28,6 @@ __getattr__, __dir__, __all__ = lazy_names(
         "gallery.gallery": ("Gallery",),
         "mnist.idx": ("read_idx", "write_idx"),
         "tracking.tracker": ("InstanceID",),
-        "tracking.whole_video": ("track",),
+        "tracking.second_look.whole_video": ("track",),
     },
 )

@@ -17,8 +17,8 @@ from typing import NamedTuple
 import numpy as np
 
 from instanceid_utils.app.outputs import SUMMARY
-from instanceid_utils.tracking.regrouping import regroup
-from instanceid_utils.tracking.second_look import SecondLook, look_again
+from instanceid_utils.tracking.second_look.regrouping import regroup
+from instanceid_utils.tracking.second_look.joining import SecondLook, look_again
 
 
 class Ending(NamedTuple):

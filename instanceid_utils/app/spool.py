@@ -19,7 +19,7 @@ import numpy as np
 from instanceid_utils.app.checkpoints import read_decision
 from instanceid_utils.app.outputs import TrackedFrame
 from instanceid_utils.segments.segments import Segments
-from instanceid_utils.tracking.sightings import make_sightings, sighting_dtype
+from instanceid_utils.tracking.second_look.sightings import make_sightings, sighting_dtype
 
 _LENGTHS = struct.Struct("<QQ")  # of the text and of the masks of a frame
 

@@ -23,9 +23,9 @@ from instanceid_utils.formats.frame_masks import MIN_SCORE
 from instanceid_utils.segments.segments import find_segments
 from instanceid_utils.tracking.abstention import final_id
 from instanceid_utils.tracking.observation import Observation, observe
-from instanceid_utils.tracking.second_look import look_again
-from instanceid_utils.tracking.sightings import make_sightings
-from instanceid_utils.tracking.whole_video import deal
+from instanceid_utils.tracking.second_look.joining import look_again
+from instanceid_utils.tracking.second_look.sightings import make_sightings
+from instanceid_utils.tracking.second_look.whole_video import deal
 from instanceid_utils.video.reader import read_video
 
 

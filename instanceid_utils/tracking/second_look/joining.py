@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from instanceid_utils.tracking.tracklets import LIMITS, Limits, Tracklet, cut_tracks
+from instanceid_utils.tracking.second_look.tracklets import LIMITS, Limits, Tracklet, cut_tracks
 
 N_VIEWS = 16  # of a set that are compared
 QUANTILE = 0.1  # of the distances between two sets: their nearest views, but not one freak pair

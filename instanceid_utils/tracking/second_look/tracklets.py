@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from instanceid_utils.tracking.sightings import good_views
+from instanceid_utils.tracking.second_look.sightings import good_views
 
 WINDOW = 8  # good views on each side that are compared
 FEWEST = 3  # on each side; with fewer, a change cannot be told from odd views

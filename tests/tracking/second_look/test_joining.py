@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from instanceid_utils.tracking.second_look import Weights, look_again
-from tests.tracking.test_tracklets import THRESHOLD, track_of
+from instanceid_utils.tracking.second_look.joining import Weights, look_again
+from tests.tracking.second_look.test_tracklets import THRESHOLD, track_of
 
 
 def video(*tracks):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from instanceid_utils.tracking.regrouping import regroup
+from instanceid_utils.tracking.second_look.regrouping import regroup
 from instanceid_utils.tracking.tracker import InstanceID
 from tests.painted_scenes import BLUE, RED, ColourEmbedder, show
-from tests.tracking.test_tracklets import track_of
+from tests.tracking.second_look.test_tracklets import track_of
 
 
 def seen_by(tracker):

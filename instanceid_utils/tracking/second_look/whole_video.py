@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from instanceid_utils.tracking.abstention import final_id
-from instanceid_utils.tracking.regrouping import regroup
-from instanceid_utils.tracking.second_look import look_again
-from instanceid_utils.tracking.sightings import make_sightings, sighting_dtype
+from instanceid_utils.tracking.second_look.regrouping import regroup
+from instanceid_utils.tracking.second_look.joining import look_again
+from instanceid_utils.tracking.second_look.sightings import make_sightings, sighting_dtype
 from instanceid_utils.tracking.tracker import InstanceID
 
 

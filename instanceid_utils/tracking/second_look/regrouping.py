@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from instanceid_utils.gallery.gallery import Gallery
-from instanceid_utils.tracking.sightings import good_views
+from instanceid_utils.tracking.second_look.sightings import good_views
 
 _N_VIEWS = 8  # given to an ID that has no exemplar of its own left
 _CHUNK = 4096

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from instanceid_utils.tracking.sightings import sighting_dtype
-from instanceid_utils.tracking.tracklets import changes, cut_points, cut_tracks
+from instanceid_utils.tracking.second_look.sightings import sighting_dtype
+from instanceid_utils.tracking.second_look.tracklets import changes, cut_points, cut_tracks
 
 THRESHOLD, DIM = 0.8, 64
 RNG = np.random.default_rng(0)
