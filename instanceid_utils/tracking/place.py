@@ -25,7 +25,7 @@ from scipy.spatial import cKDTree
 from instanceid_utils.tracking.boxes import area
 
 _NEAREST = 32  # expected places looked at for each box, where there are hundreds
-_TYPICAL, _LEAST = 0.1, 0.01  # error of place before any is measured, and below measuring
+TYPICAL_ERROR, LEAST_ERROR = 0.1, 0.01  # error of place before any is measured, and below measuring
 _RECENT = 64  # errors that say how well places are foreseen
 
 
@@ -136,7 +136,7 @@ class PlaceMemory:
     def __init__(self, memory: int = 90, inertia: float = 0.5):
         self.memory, self.inertia = memory, inertia
         self._seen = {}
-        self._errors = deque([_TYPICAL] * 3, maxlen=_RECENT)
+        self._errors = deque([TYPICAL_ERROR] * 3, maxlen=_RECENT)
 
     def __len__(self):
         return len(self._seen)
@@ -144,7 +144,7 @@ class PlaceMemory:
     @property
     def width(self) -> float:
         """Median error of place in the next update, lately, in units of an instance's size."""
-        return max(median(self._errors), _LEAST)
+        return max(median(self._errors), LEAST_ERROR)
 
     def expect(self, time: int) -> Expected:
         """Foresee where everybody is in an update, later than any observed."""

@@ -30,7 +30,7 @@ class Recipe:
         See ``training.augment``.
     patience : int
         Epochs without a better validation mAP after which training stops; 0 for never.
-    crop_size, dim, widths, n_bins, pooling, backbone, backbone_weights
+    crop_size, dim, widths, n_bins, pooling, backbone, backbone_layers, backbone_weights
         See ``embedding.build_network``.
     seed : int
     """
@@ -53,6 +53,7 @@ class Recipe:
     n_bins: int = 64
     pooling: str = "masked"
     backbone: str | None = None
+    backbone_layers: tuple = ()
     backbone_weights: str | None = None
     seed: int = 0
 
@@ -65,7 +66,7 @@ class Recipe:
     @property
     def architecture(self):
         """Arguments of ``embedding.build_network`` that make the same network, untrained."""
-        names = ("crop_size", "dim", "widths", "n_bins", "pooling", "backbone")
+        names = ("crop_size", "dim", "widths", "n_bins", "pooling", "backbone", "backbone_layers")
         return {name: getattr(self, name) for name in names}
 
 

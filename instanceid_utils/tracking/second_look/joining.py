@@ -18,15 +18,14 @@ from typing import NamedTuple
 
 import numpy as np
 
+from instanceid_utils.tracking.evidence import Evidence
+from instanceid_utils.tracking.second_look.junctions import LATEST, End, Places, junctions, starts
 from instanceid_utils.tracking.second_look.tracklets import LIMITS, Limits, Tracklet, cut_tracks
 
 N_VIEWS = 16  # of a set that are compared
 QUANTILE = 0.1  # of the distances between two sets: their nearest views, but not one freak pair
 N_NEAREST = 12  # tracklets looked at as partners of one, by their looks; and by their time
 N_FOLLOWERS = 4
-_FADE = 0.95  # trust in a place after each frame unseen, as in `place`
-_LATEST = 60  # frames after which a place says nothing
-_MOTION = 5  # sightings that say how a tracklet moves where it begins and ends
 _BLOCK = 2048  # tracklets, or pairs, compared at a time
 
 
@@ -40,7 +39,6 @@ class Weights(NamedTuple):
     near: float = 16.0  # log-odds for each threshold nearer than that, or farther
     far: float = 2.0  # the same from `bend` on: how much farther matters little
     bend: float = 0.78
-    place: float = 2.4  # at most, where one begins where the other was going
     same_id: float = 2.2  # the tracker held them for one
     apart: float = 0.0  # log-odds that are needed
 
@@ -69,6 +67,7 @@ def look_again(
     new_id: Callable | None = None,
     known: Iterable[int] = (),
     looks: Callable | None = None,
+    evidence: Evidence | None = None,
     weights: Weights = WEIGHTS,
     limits: Limits = LIMITS,
 ) -> SecondLook:
@@ -87,6 +86,8 @@ def look_again(
         IDs that were known before the video; no two of them are joined.
     looks : callable, optional
         Log-odds of an array of set distances (L2), in place of those of ``weights``.
+    evidence : Evidence, optional
+        Weighs the place where a track goes on: that of the tracker.
     weights : Weights
     limits : Limits
 
@@ -103,7 +104,8 @@ def look_again(
         _Piece(sightings, tracklet, number)
         for number, tracklet in enumerate(cut_tracks(sightings, threshold, limits))
     ]
-    groups = _Joining(pieces, looks, weights, known, _speed(pieces)).run()
+    places = Places(sightings, evidence or Evidence())
+    groups = _Joining(pieces, looks, weights, known, places).run()
     return _numbered(old, groups, new_id or partial(next, count(int(old.max()) + 1)))
 
 
@@ -122,7 +124,7 @@ class _Piece:
         self.views = seen["vector"][at].astype(np.float32)
         self.when = seen["frame"][at]
         self.frames = set(seen["frame"].tolist())
-        self.ends = [(_End.of(seen, False), _End.of(seen, True))]
+        self.ends = [(End.of(seen, False), End.of(seen, True))]
 
     def absorb(self, other):
         """Take over all that is known of another."""
@@ -130,39 +132,11 @@ class _Piece:
         self.ids |= other.ids
         self.frames |= other.frames
         self.anchor = other.anchor if self.anchor is None else self.anchor
-        self.ends = sorted(self.ends + other.ends, key=_starts)
+        self.ends = sorted(self.ends + other.ends, key=starts)
         order = np.argsort(np.concatenate([self.when, other.when]), kind="stable")
         order = order[_spread(len(order))]
         self.views = np.concatenate([self.views, other.views])[order]
         self.when = np.concatenate([self.when, other.when])[order]
-
-
-class _End(NamedTuple):
-    """Where a tracklet begins or ends, and how it moves there: plain numbers, of which many."""
-
-    frame: int
-    shot: int
-    centre: tuple  # x, y
-    sides: tuple  # width, height
-    velocity: tuple  # pixels a frame, of the centre
-    size: float  # root of the area
-
-    @classmethod
-    def of(cls, seen, last):
-        some = seen[-_MOTION:] if last else seen[:_MOTION]
-        boxes, at = some["box_tlbr"].astype(np.float64), -1 if last else 0
-        centres = (boxes[:, :2] + boxes[:, 2:]) / 2
-        time = int(some["frame"][-1] - some["frame"][0])
-        velocity = (centres[-1] - centres[0]) / time if time else np.zeros(2)
-        sides = boxes[at, 2:] - boxes[at, :2]
-        return cls(
-            int(some["frame"][at]),
-            int(some["shot"][at]),
-            tuple(centres[at].tolist()),
-            tuple(sides.tolist()),
-            tuple(velocity.tolist()),
-            float(np.sqrt(max(np.prod(sides), 1.0))),
-        )
 
 
 def _spread(n):
@@ -181,9 +155,10 @@ def _speed(pieces):
 class _Joining:
     """Constrained agglomerative clustering, the surest pair first."""
 
-    def __init__(self, pieces, looks, weights, known, speed):
+    def __init__(self, pieces, looks, weights, known, places):
         self.pieces = dict(enumerate(pieces))
-        self.looks, self.weights, self.speed = looks, weights, speed
+        self.looks, self.weights, self.places = looks, weights, places
+        self.speed = _speed(pieces)
         _set_anchors(pieces, known)
         self.near = {i: set() for i in self.pieces}
         self.heap = []
@@ -214,41 +189,52 @@ class _Joining:
         possible = []
         for i, j in pairs:
             one, other = self.pieces[i], self.pieces[j]
-            bonus = self._bonus(one, other)
-            if bonus is None:
+            rest = self._rest(one, other)
+            if rest is None:
                 self.near[i].discard(j)
                 self.near[j].discard(i)
             else:
-                possible.append((i, j, bonus))
+                possible.append((i, j, rest))
         for start in range(0, len(possible), _BLOCK):
             block = possible[start : start + _BLOCK]
             distances = _set_distances(
                 [(self.pieces[i].views, self.pieces[j].views) for i, j, _ in block]
             )
-            for (i, j, bonus), odds in zip(block, self.looks(distances)):
-                if odds + bonus > self.weights.apart:
+            all_odds = self._odds(distances, [rest for *_, rest in block])
+            for (i, j, _), odds in zip(block, all_odds.tolist()):
+                if odds > self.weights.apart:
                     n = len(self.pieces[i].rows), len(self.pieces[j].rows)
-                    heapq.heappush(self.heap, (-float(odds + bonus), i, j, *n))
+                    heapq.heappush(self.heap, (-odds, i, j, *n))
 
-    def _bonus(self, one, other):
-        """Log-odds of all but the looks; None for two that cannot be one."""
+    def _rest(self, one, other):
+        """Log-odds of all but looks and places, and junctions; None for two that cannot be one."""
         if one.kind != other.kind and one.kind and other.kind:
             return None
         if one.anchor is not None and other.anchor is not None:
             return None
         if not one.frames.isdisjoint(other.frames):
             return None
-        place = 0.0
-        for before, after in _junctions(one.ends, other.ends):
+        found = []
+        for before, after in junctions(one.ends, other.ends):
             gap = after.frame - before.frame
             if gap <= 0 or before.shot != after.shot:
                 continue
             away = math.dist(before.centre, after.centre)
             if away > max(before.size, after.size) * (1 + self.speed * gap):
                 return None
-            place = max(place, _place(before, after, gap))
-        same = bool(one.ids & other.ids)
-        return self.weights.place * place + self.weights.same_id * same
+            if gap <= LATEST:
+                found.append((before, after, gap))
+        return self.weights.same_id * bool(one.ids & other.ids), found
+
+    def _odds(self, distances, rest):
+        """Log-odds of pairs from their set distances and what else is known of them."""
+        odds = self.looks(distances) + [bonus for bonus, _ in rest]
+        places = [(n, junction) for n, (_, few) in enumerate(rest) for junction in few]
+        if places:
+            best = np.zeros(len(rest))
+            np.maximum.at(best, [n for n, _ in places], self.places.nats([j for _, j in places]))
+            odds = odds + best
+        return odds
 
 
 def _set_anchors(pieces, known):
@@ -302,43 +288,6 @@ def _set_distances(pairs):
         nearest = -np.partition(-cosines, k, axis=1)[:, k]
         out[members] = np.sqrt(np.maximum(2 - 2 * nearest, 0))
     return out
-
-
-def _starts(run):
-    return run[0].frame, run[1].frame
-
-
-def _junctions(one, other):
-    """Yield (end, start) wherever a tracklet of one list is followed by one of the other.
-
-    Both are lists of (start, end) in order of time; the shorter one is gone through.
-    """
-    few, many = (one, other) if len(one) <= len(other) else (other, one)
-    starts = [_starts(run) for run in many]
-    for n, run in enumerate(few):
-        at = bisect_right(starts, _starts(run))
-        before = few[n - 1] if n else None
-        after = few[n + 1] if n + 1 < len(few) else None
-        if at and (before is None or _starts(before) <= starts[at - 1]):
-            yield many[at - 1][1], run[0]
-        if at < len(many) and (after is None or starts[at] < _starts(after)):
-            yield run[1], many[at][0]
-
-
-def _place(before, after, gap):
-    """How well one goes on where the other was going: overlap times trust, as in `place`."""
-    if gap > _LATEST:
-        return 0.0
-    steps, room = (1 - 0.5**gap) / 0.5, 2 * (0.5 + 0.3 * min(gap - 1, 5))
-    shared, areas = 1.0, [1.0, 1.0]
-    for axis in (0, 1):
-        expected = before.centre[axis] + steps * before.velocity[axis]
-        sides = [(1 + room) * end.sides[axis] for end in (before, after)]
-        away = abs(after.centre[axis] - expected)
-        shared *= max(min(*sides, sum(sides) / 2 - away), 0.0)
-        areas = [area * side for area, side in zip(areas, sides)]
-    union = sum(areas) - shared
-    return shared / union * _FADE ** (gap - 1) if union > 0 else 0.0
 
 
 def _numbered(old, groups, new_id):

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from instanceid_utils.tracking.abstention import final_id
-from instanceid_utils.tracking.second_look.regrouping import regroup
 from instanceid_utils.tracking.second_look.joining import look_again
+from instanceid_utils.tracking.second_look.regrouping import regroup
 from instanceid_utils.tracking.second_look.sightings import make_sightings, sighting_dtype
 from instanceid_utils.tracking.tracker import InstanceID
 
@@ -99,7 +99,13 @@ def track(
     ids = [update.ids for update in updates]
     first, n_cuts, n_joined = ids, 0, 0
     if refine:
-        found = look_again(sightings, tracker.threshold, new_id=tracker.gallery.new_id, known=known)
+        found = look_again(
+            sightings,
+            tracker.threshold,
+            new_id=tracker.gallery.new_id,
+            known=known,
+            evidence=tracker.evidence,
+        )
         n_cuts, n_joined = found.n_cuts, found.n_joined
         ids = deal(ids, found.ids)
         regroup(tracker, sightings, found.ids)

@@ -7,7 +7,11 @@ import pytest
 
 from instanceid_utils.formats import FrameMasks
 from instanceid_utils.tracking.observation import observe
-from instanceid_utils.tracking.second_look.sightings import good_views, make_sightings, sighting_dtype
+from instanceid_utils.tracking.second_look.sightings import (
+    good_views,
+    make_sightings,
+    sighting_dtype,
+)
 from tests.painted_scenes import BLUE, GREEN, RED, ColourEmbedder, paint
 
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import instanceid_utils
-from instanceid_utils.tracking.tracker import InstanceID
 from instanceid_utils.tracking.second_look.whole_video import track
+from instanceid_utils.tracking.tracker import InstanceID
 from tests.painted_scenes import BLUE, GREEN, RED, ColourEmbedder, paint
 
 
