@@ -41,7 +41,7 @@ class End(NamedTuple):
             tuple(centres[at].tolist()),
             tuple(sides.tolist()),
             tuple(velocity.tolist()),
-            float(np.sqrt(max(np.prod(sides), 1.0))),
+            max(float(np.prod(sides)), 1.0) ** 0.5,
         )
 
 
@@ -90,7 +90,7 @@ class Places:
 
 
 def _box(end):
-    x, y, width, height = *end.centre, *end.sides
+    (x, y), (width, height) = end.centre, end.sides
     return x - width / 2, y - height / 2, x + width / 2, y + height / 2
 
 
