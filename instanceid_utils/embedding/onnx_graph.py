@@ -8,17 +8,23 @@ can compute the whole way from the bytes of a crop to the embedding.
 from __future__ import annotations
 
 import json
+import re
 
 import numpy as np
 
 OPSET, IR_VERSION = 13, 8  # as old as the graph allows: more runtimes read it
 INPUT, OUTPUT = "crops", "embeddings"
 _EPSILON = 1e-3  # of Keras' batch normalisation
+_BLOCK = re.compile(r"block_(\d+)_(add|project_BN)")
+_WIDTHS = (16, 24, 24, 32, 32, 32, 64, 64, 64, 64, 96, 96, 96, 160, 160, 160, 320)
+_HALVING = (1, 3, 6, 13)  # blocks of MobileNetV2 (Sandler et al. 2018, table 2) with stride 2
 
 
 def can_export(architecture):
-    """Tell whether `build_graph` knows a network: any but those with a Keras backbone."""
-    return not architecture.get("backbone")
+    """Tell whether `build_graph` knows a network: our own, and MobileNetV2 up to some block."""
+    backbone, layers = architecture.get("backbone"), architecture.get("backbone_layers") or ()
+    known = backbone == "MobileNetV2" and layers and all(_BLOCK.fullmatch(x) for x in layers)
+    return not backbone or bool(known)
 
 
 def build_graph(architecture, arrays, notes=None):
@@ -49,7 +55,8 @@ def build_graph(architecture, arrays, notes=None):
     if not can_export(architecture):
         raise ValueError(
             f"network: there is no ONNX graph for one with the backbone "
-            f"{architecture['backbone']}, only for our own; it runs with backend='keras'"
+            f"{architecture['backbone']}, only for our own and for the blocks of MobileNetV2; "
+            "it runs with backend='keras'"
         )
     try:
         graph = _Graph(onnx, architecture["crop_size"], list(arrays))
@@ -148,6 +155,7 @@ def _spell(
     n_bins=64,
     pooling="masked",
     backbone=None,
+    backbone_layers=(),
     backbone_weights=None,
     colour_weight=0.0,
 ):
@@ -156,18 +164,25 @@ def _spell(
     scale = np.array([1 / 127.5] * 3 + [1 / 255], np.float32).reshape(4, 1, 1)
     shift = np.array([-1, -1, -1, 0], np.float32).reshape(4, 1, 1)
     scaled = g.Add(g.Mul(planes, scale), shift)  # colours in [-1, 1], mask in [0, 1]
-    x = _features(g, scaled, widths)
-    side = crop_size // 8
-    if pooling == "masked":
-        mask = g.Slice(scaled, g.shape(3), g.shape(4), g.shape(1))
-        weights = g.AveragePool(mask, kernel_shape=[8, 8], strides=[8, 8])
-        weights = g.Reshape(weights, g.shape(0, side * side, 1))
+    if backbone:
+        maps = _mobilenet(g, g.Slice(scaled, g.shape(0), g.shape(3), g.shape(1)), backbone_layers)
     else:
-        weights = np.ones((1, side * side, 1), np.float32)
-    pooled = [_masked_pooling(g, x, weights, widths[-1], side * side)]
+        maps = [(_features(g, scaled, widths), widths[-1], 8)]
+    mask = g.Slice(scaled, g.shape(3), g.shape(4), g.shape(1))
+    pooled, lengths = [], []
+    for x, width, shrunk in maps:
+        n_places = (crop_size // shrunk) ** 2
+        weights = np.ones((1, n_places, 1), np.float32)
+        if pooling == "masked":
+            cell = [shrunk, shrunk]
+            weights = g.AveragePool(mask, kernel_shape=cell, strides=cell)
+            weights = g.Reshape(weights, g.shape(0, n_places, 1))
+        pooled.append(_masked_pooling(g, x, weights, width, n_places))
+        lengths.append(2 * width)
     if n_bins:
         pooled.append(_soft_histogram(g, scaled, n_bins, (crop_size // 4) ** 2))
-    vectors = _dense(g, pooled, [2 * widths[-1]] + [n_bins] * bool(n_bins), dim)
+        lengths.append(n_bins)
+    vectors = _dense(g, pooled, lengths, dim)
     g.dim = dim
     if colour_weight:
         fixed = g.Mul(_hsv_histogram(g, planes, crop_size), np.float32(colour_weight))
@@ -189,14 +204,48 @@ def _features(g, x, widths):
 
 
 def _convolution(g, x, channels, width, stride=1, activate=True):
-    kernel = g.take(3, 3, channels, width)
-    scale, shift = _normalisation(g, width)
+    x = _normalised(g, x, g.take(3, 3, channels, width), stride)
+    return g.Relu(x) if activate else x
+
+
+def _mobilenet(g, x, layers):
+    """Blocks of MobileNetV2 as Keras lays them; (features, channels, shrunk) of each in layers."""
+    blocks = [int(_BLOCK.fullmatch(name).group(1)) for name in layers]
+    x = _clipped(g, _normalised(g, x, g.take(3, 3, 3, 32), 2))
+    width, shrunk, out = 32, 2, {}
+    for n in range(max(blocks) + 1):
+        y, wide, stride = x, width, 2 if n in _HALVING else 1
+        if n:
+            wide = 6 * width
+            y = _clipped(g, _normalised(g, y, g.take(1, 1, width, wide)))
+        depthwise = g.take(3, 3, wide, 1).transpose(0, 1, 3, 2)
+        y = _clipped(g, _normalised(g, y, depthwise, stride, group=wide))
+        y = _normalised(g, y, g.take(1, 1, wide, _WIDTHS[n]))
+        joined = width == _WIDTHS[n] and stride == 1
+        x, before, width, shrunk = y, x, _WIDTHS[n], shrunk * stride
+        out[f"block_{n}_project_BN"] = x, width, shrunk
+        if joined:
+            x = g.Add(before, y)
+            out[f"block_{n}_add"] = x, width, shrunk
+    return [out[name] for name in layers]
+
+
+def _clipped(g, x):
+    return g.Clip(x, np.float32(0), np.float32(6))
+
+
+def _normalised(g, x, kernel, stride=1, group=1):
+    """Convolve with a kernel (height, width, in, out) and the normalisation that follows it."""
+    side = kernel.shape[0]
+    scale, shift = _normalisation(g, kernel.shape[3])
     kernel = np.ascontiguousarray((kernel * scale).transpose(3, 2, 0, 1))
-    first = 1 if stride == 1 else 0  # "same" pads an even side at its end
-    y = g.Conv(
-        x, kernel, shift, kernel_shape=[3, 3], strides=[stride] * 2, pads=[first, first, 1, 1]
+    first = side // 2 if stride == 1 else 0  # "same" pads an even side at its end
+    last = side // 2
+    split = {"group": group} if group > 1 else {}
+    pads = [first, first, last, last]
+    return g.Conv(
+        x, kernel, shift, kernel_shape=[side] * 2, strides=[stride] * 2, pads=pads, **split
     )
-    return g.Relu(y) if activate else y
 
 
 def _normalisation(g, n):

@@ -79,6 +79,17 @@ def test_a_keras_backbone_takes_the_place_of_our_own_features():
     assert network.count_params() > 2_000_000
 
 
+def test_features_of_several_layers_of_a_backbone_are_pooled():
+    layers = ("block_2_add", "block_6_project_BN")
+    network = build_network(64, 8, n_bins=0, backbone="MobileNetV2", backbone_layers=layers)
+    images = crops(2, 64)
+    assert network(images).shape == (2, 8)
+    assert network.get_layer("embedding").kernel.shape == (2 * 24 + 2 * 64, 8)
+    assert network.count_params() < 250_000  # what lies above is cut off
+    with pytest.raises(ValueError, match="no layer 'block_99_add'"):
+        build_network(64, 8, backbone="MobileNetV2", backbone_layers=("block_99_add",))
+
+
 def test_the_fixed_histogram_is_that_of_the_descriptor():
     images = crops(4, 64)
     images[..., 3] = np.where(images[..., 3] > 100, 255, 0)
