@@ -153,6 +153,11 @@ def _track(parser):
         action="store_true",
         help="leave the IDs as each frame gave them; by default a file is looked at twice",
     )
+    add(
+        "--confirmed-only",
+        action="store_true",
+        help="leave out what was seen too seldom or too badly to be found again",
+    )
     add("--resume", action="store_true", help="go on where the same command was stopped")
 
 

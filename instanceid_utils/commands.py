@@ -44,6 +44,7 @@ def track(args: Namespace) -> None:
             outputs=args.outputs,
             tail=args.tail,
             refine=False if args.live else None,
+            confirmed_only=args.confirmed_only,
             resume=args.resume,
             progress=not args.quiet,
             **options,

@@ -10,7 +10,8 @@
                        a second look changed it
 ``contact_sheet.png``  one row per ID: first seen, last seen, crops (``_2`` and on for more)
 ``timeline.png``       who is seen when
-``summary.json``       what was done, and whether it is complete
+``summary.json``       what was done, whether it is complete, and which IDs are ``unconfirmed``:
+                       seen too seldom, or too badly, to be found again
 =====================  ====================================================================
 
 What is written is valid whenever writing stops; ``summary.json`` says if it is all.
@@ -18,26 +19,26 @@ What is written is valid whenever writing stops; ``summary.json`` says if it is 
 
 from __future__ import annotations
 
-import io
 import json
 import logging
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 
+from instanceid_utils.app.texts import TEXTS, TrackTexts
 from instanceid_utils.atomic_files import write_atomically
 from instanceid_utils.data.davis import natural_key
 from instanceid_utils.data.image_files import write_label_map
-from instanceid_utils.formats import FormatError, mot, mots, youtube_vis
+from instanceid_utils.formats import FormatError, youtube_vis
 from instanceid_utils.formats.palette import MAX_ID, id_map
 from instanceid_utils.pictures.contact_sheet import ContactSheet
 from instanceid_utils.pictures.timeline import IdRuns, draw_runs
 from instanceid_utils.segments.segments import Segments, apart
-from instanceid_utils.tracking.decision import write_jsonl
+from instanceid_utils.tracking.decision import NO_ID
 from instanceid_utils.tracking.observation import Observation
 from instanceid_utils.video.overlay import Overlay
 from instanceid_utils.video.writer import VideoWriter
@@ -85,6 +86,19 @@ class TrackedFrame:
     observation: Observation | None = None
     first_ids: np.ndarray | None = None
 
+    def select(self, keep: np.ndarray) -> TrackedFrame:
+        """Leave out some of the segments: ``keep`` is a bool for each."""
+        at = np.flatnonzero(keep)
+        return replace(
+            self,
+            segments=None if self.segments is None else self.segments.select(keep),
+            ids=self.ids[at],
+            decisions=tuple(self.decisions[i] for i in at),
+            scores=None if self.scores is None else np.asarray(self.scores)[at],
+            classes=None if self.classes is None else tuple(self.classes[i] for i in at),
+            first_ids=None if self.first_ids is None else self.first_ids[at],
+        )
+
 
 class TrackOutputs:
     """Write a tracked video in all the forms of this module.
@@ -105,6 +119,8 @@ class TrackOutputs:
         See `video.VideoWriter`.
     first_frame : int
         Number of the first frame in ``mots.txt``.
+    confirmed_only : bool
+        Leave out segments whose ID is not confirmed.
     state : tuple, optional
         Go on after what another object wrote, from its `checkpoint`.
 
@@ -124,6 +140,7 @@ class TrackOutputs:
         tail: int = 20,
         pixel_aspect=1,
         first_frame: int = 0,
+        confirmed_only: bool = False,
         state: tuple | None = None,
     ):
         unknown = set(outputs) - set(OUTPUTS)
@@ -138,6 +155,8 @@ class TrackOutputs:
         self._prepare(state is not None)
         notes, arrays = state or ({}, None)
         self.n_frames = notes.get("n_frames", 0)
+        self.confirmed_only, self.confirmed = confirmed_only, set(notes.get("confirmed", ()))
+        self._given = {*notes.get("given", ()), *self.confirmed}
         self._video = VideoWriter(
             self.out_dir / "tracked.mp4",
             fps,
@@ -195,10 +214,19 @@ class TrackOutputs:
             if "video" in self.outputs:
                 self._video.write(frame.image, frame.time)
         else:
+            frame = self._noted(frame)
             self._last_ids = frame.ids.tolist()
             self._runs.add(self._last_ids)
             self._write_frame(frame, stem)
         self.n_frames += 1
+
+    def _noted(self, frame):
+        """Note whose ID is confirmed; the frame without the others, if they are to be left out."""
+        ids = frame.ids.tolist()
+        sure = np.array([d.confirmed for d in frame.decisions] or [True] * len(ids), bool)
+        self._given.update(i for i in ids if i != NO_ID)
+        self.confirmed.update(i for i, s in zip(ids, sure) if s and i != NO_ID)
+        return frame.select(sure) if self.confirmed_only and not sure.all() else frame
 
     def _write_frame(self, frame, stem):
         segments, ids = frame.segments, frame.ids
@@ -240,6 +268,8 @@ class TrackOutputs:
             "overlay": self._overlay.state(),
             "offsets": self._texts.offsets(),
             "categories": self._texts.categories,
+            "given": sorted(self._given),
+            "confirmed": sorted(self.confirmed),
         }
         return notes, self._sheet.state()
 
@@ -275,6 +305,7 @@ class TrackOutputs:
             "complete": complete,
             "n_frames": self.n_frames,
             "n_ids": len(self.ids),
+            "unconfirmed": sorted(self._given - self.confirmed),
             "size": self.size,
             "fps": self.fps,
             "first_frame": self._first_frame,
@@ -323,91 +354,3 @@ class TrackOutputs:
         path = self.out_dir / "timeline.png"
         cv2.imwrite(str(path), picture[..., ::-1])
         return path
-
-
-TEXTS = {"mot": "mot.txt", "mots": "mots.txt", "decisions": "decisions.jsonl"}
-
-
-class TrackTexts:
-    """Write those of `TEXTS` that are wanted.
-
-    Parameters
-    ----------
-    folder : path-like
-    keys : collection of str
-        Others than those of `TEXTS` are passed over.
-    first_frame : int
-        Number of the first frame in the MOTS file.
-    offsets : dict of str to int, optional
-        What is there up to these bytes stays, from `offsets` of another object.
-    categories : dict of str to int, optional
-        Numbers of class names so far.
-    """
-
-    def __init__(self, folder, keys, first_frame=0, offsets=None, categories=None):
-        self._first_frame, self._told = first_frame, False
-        self.categories = dict(categories or {})
-        self.paths = {key: Path(folder) / name for key, name in TEXTS.items() if key in keys}
-        self._files = {}
-        for key, path in self.paths.items():
-            self._files[key] = open(path, "ab")
-            self._files[key].truncate((offsets or {}).get(key, 0))
-
-    def write(self, number, frame, alone):
-        """Write the lines of an `app.TrackedFrame`, the ``number``-th from 0.
-
-        ``alone`` are its segments with each pixel in one of them.
-        """
-        segments, ids = frame.segments, frame.ids
-        if "mot" in self.paths:
-            self._write("mot", mot.format_lines(number, segments, ids, frame.scores))
-        if "mots" in self.paths:
-            self._tell_ignored(ids)
-            number += self._first_frame
-            classes = [self._number(kind) for kind in frame.classes or ()]
-            self._write("mots", mots.format_lines(number, alone, ids, classes))
-        if "decisions" in self.paths:
-            lines = io.StringIO()
-            write_jsonl(lines, frame.index, frame.decisions)
-            self._write("decisions", _with_first_ids(lines.getvalue(), frame))
-
-    def _number(self, kind):
-        """Return a class as a number: names are numbered as they come, from 1 on."""
-        if isinstance(kind, str):
-            return self.categories.setdefault(kind, len(self.categories) + 1)
-        return kind
-
-    def _tell_ignored(self, ids):
-        if mots.IGNORE in ids and not self._told:
-            self._told = True
-            logger.warning(
-                "%s: ID %d is left out, as it means 'ignore' in this format",
-                self.paths["mots"],
-                mots.IGNORE,
-            )
-
-    def _write(self, key, text):
-        self._files[key].write(text.encode())
-
-    def offsets(self):
-        """Give the length of each file in bytes, all of which are written."""
-        for file in self._files.values():
-            file.flush()
-        return {key: file.tell() for key, file in self._files.items()}
-
-    def close(self):
-        """Close the files; return their paths."""
-        for file in self._files.values():
-            file.close()
-        return dict(self.paths)
-
-
-def _with_first_ids(lines, frame):
-    """Add to the lines of those whose ID a second look has changed what it was before."""
-    if frame.first_ids is None or np.array_equal(frame.first_ids, frame.ids):
-        return lines
-    changed = zip(lines.splitlines(), frame.first_ids.tolist(), frame.ids.tolist())
-    return "".join(
-        (line if first == now else f'{line[:-1]}, "first_id": {first}}}') + "\n"
-        for line, first, now in changed
-    )

@@ -17,8 +17,10 @@ from typing import NamedTuple
 import numpy as np
 
 from instanceid_utils.app.outputs import SUMMARY
+from instanceid_utils.tracking.decision import NO_ID
 from instanceid_utils.tracking.second_look.joining import SecondLook, look_again
 from instanceid_utils.tracking.second_look.regrouping import regroup
+from instanceid_utils.tracking.second_look.whole_video import deal_one
 
 
 class Ending(NamedTuple):
@@ -54,7 +56,7 @@ def second_pass(loop, beside, told, stopped, new_bar) -> Ending:
     found = look(tracker, spool)
     n_changed = int(np.count_nonzero(found.ids != spool.sightings()["id"]))
     changes = {"n_cuts": found.n_cuts, "n_joined": found.n_joined, "n_changed": n_changed}
-    if not n_changed:
+    if not n_changed and not first.confirmed_only:
         files = first.close(True, **told, second_look=changes, error=None)
         return Ending(files, first.ids, changes, True, None)
     loop.save()  # from here on only what follows is done anew
@@ -65,7 +67,8 @@ def second_pass(loop, beside, told, stopped, new_bar) -> Ending:
     complete, error = False, None
     with new_bar(total=first.n_frames, desc="final IDs") as bar:
         try:
-            complete = write_again(spool, ids, loop.feed, sink, stopped, bar)
+            confirmed = _confirmed(first.confirmed, spool.sightings()["id"], ids)
+            complete = write_again(spool, ids, confirmed, loop.feed, sink, stopped, bar)
         except Exception as problem:  # raised again, with the results of the first pass in place
             error = problem
     written = sink.close(complete, **told, second_look=changes, error=None)
@@ -97,7 +100,12 @@ def with_new_ids(ids: np.ndarray, gallery) -> np.ndarray:
     return ids
 
 
-def write_again(spool, ids, feed, sink, stopped, bar) -> bool:
+def _confirmed(first, before, after):
+    """Return the final IDs of which a part had a confirmed ID at first."""
+    return set(after[np.isin(before, sorted(first))].tolist())
+
+
+def write_again(spool, ids, confirmed, feed, sink, stopped, bar) -> bool:
     """Write all frames with their final IDs.
 
     Parameters
@@ -105,6 +113,8 @@ def write_again(spool, ids, feed, sink, stopped, bar) -> bool:
     spool : spool.Spool
     ids : ndarray of int64
         One for each of its sightings.
+    confirmed : set of int
+        Which of them are confirmed, as is known now.
     feed : mask_feed.MaskFeed
         Where the pictures come from, if the results show any.
     sink : outputs.TrackOutputs
@@ -128,23 +138,18 @@ def write_again(spool, ids, feed, sink, stopped, bar) -> bool:
                 if picture is None or picture.index != item.index:
                     raise ValueError(f"{feed.source}: frame {item.index} is not there any more")
                 item.image = picture.image
-            start = _deal(item, ids, start)
+            item.first_ids = item.ids
+            item.ids, start = deal_one(item.ids, ids, start)
+            item.decisions = tuple(
+                replace(d, id=i, confirmed=i == NO_ID or i in confirmed)
+                for d, i in zip(item.decisions, item.ids.tolist())
+            )
             sink.write(item)
             bar.update()
     finally:
         if pictures is not None:
             pictures.close()
     return True
-
-
-def _deal(item, ids, start):
-    """Give a frame its final IDs, of which the first is the ``start``-th of all."""
-    seen = item.ids > 0
-    stop = start + int(seen.sum())
-    item.first_ids, item.ids = item.ids, item.ids.copy()
-    item.ids[seen] = ids[start:stop]
-    item.decisions = tuple(replace(d, id=i) for d, i in zip(item.decisions, item.ids.tolist()))
-    return stop
 
 
 def publish(beside: Path, out_dir: Path) -> None:

@@ -88,6 +88,7 @@ def track_video(
     outputs: Sequence = OUTPUTS,
     tail: int = 20,
     refine: bool | None = None,
+    confirmed_only: bool = False,
     resume: bool = False,
     checkpoint_every: int = 500,
     progress: bool = True,
@@ -130,6 +131,10 @@ def track_video(
         Look at all views again after the last frame, and write the results anew where an ID
         changes; see `tracking.second_look`. By default for all that can be read twice, which is
         not a camera or a stream.
+    confirmed_only : bool
+        Leave objects out of the results whose ID was not confirmed, as it was seen too seldom or
+        too badly to be found again: crumbs of background, mostly. Without a second look they are
+        left out until their ID is confirmed.
     resume : bool
         Go on where a run with the same arguments was stopped or killed.
     checkpoint_every : int
@@ -190,6 +195,7 @@ def track_video(
         "gallery": None if gallery is None else str(gallery),
         "outputs": sorted(outputs),
         "refine": refine,
+        "confirmed_only": bool(confirmed_only),
     }
     checkpoints = Checkpoints(out_dir / "resume", facts)
     state = checkpoints.load(embedder) if resume else None
@@ -205,6 +211,7 @@ def track_video(
         tail=tail,
         pixel_aspect=info.pixel_aspect,
         first_frame=first_frame,
+        confirmed_only=bool(confirmed_only),
     )
     sink = make_sink(out_dir, state=None if state is None else state.outputs)
     if state is None:

@@ -217,6 +217,13 @@ def draw_crowd(
     ValueError
         If there are too few or too many walkers, or no frame.
     """
+    scene, rng = crowd_scene(seed, n_frames, n_walkers, n_outfits)
+    for time in range(n_frames):
+        yield scene.frame(time, rng)
+
+
+def crowd_scene(seed, n_frames: int = N_FRAMES, n_walkers=None, n_outfits=None):
+    """Draw the scene of a crowd, and the source of its sensor noise; see `draw_crowd`."""
     rng = np.random.default_rng(seed)
     if n_walkers is None:
         n_walkers = int(rng.integers(N_WALKERS[0], N_WALKERS[1] + 1))
@@ -232,8 +239,7 @@ def draw_crowd(
         actors.append(Actor(label, body, walk, 1.0, rng.uniform(0, 0.15), walk.absent()))
     n_occluders = int(rng.random() < 0.3)
     scene = draw_scene(actors, HEIGHT, WIDTH, rng, n_occluders=n_occluders, shake=0)
-    for time in range(n_frames):
-        yield scene.frame(time, rng)
+    return scene, rng
 
 
 def generate_crowds(

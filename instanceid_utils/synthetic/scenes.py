@@ -140,6 +140,13 @@ class Scene:
             labels[alpha[..., 0] > 0.5] = 0
         return self.look.develop(image, time, rng, motion), labels
 
+    def silhouette(self, actor: Actor, time: float) -> np.ndarray:
+        """All that would be seen of an actor if nobody stood before it; (height, width) bool."""
+        labels = np.zeros((self.height, self.width), np.uint8)
+        camera, _ = self._camera(time)
+        self._draw(actor, time, camera, np.zeros((self.height, self.width, 3), np.float32), labels)
+        return labels > 0
+
     def _camera(self, time):
         x, y, frequency, phase = self.pan
         offset = np.array([x, y]) * np.sin(frequency * time + phase)

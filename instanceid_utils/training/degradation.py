@@ -43,7 +43,8 @@ def degrade(crops: np.ndarray, rng: np.random.Generator, how: Degradation | None
     Parameters
     ----------
     crops : ndarray of shape (B, S, S, 4), uint8
-        RGBA with the background left in their boxes, see ``segments.with_background``.
+        RGBA with the background left in their boxes, see ``segments.with_background``; where a
+        box holds more than what is seen of the object, the fourth channel is 1 there.
     rng : numpy.random.Generator
     how : Degradation, optional
 
@@ -59,7 +60,7 @@ def degrade(crops: np.ndarray, rng: np.random.Generator, how: Degradation | None
     others = rng.permutation(n)
     for i, crop in enumerate(crops):
         pixels, mask = crop[..., :3].copy(), crop[..., 3] > 127
-        box = cv2.boundingRect(mask.view(np.uint8))
+        box = cv2.boundingRect((crop[..., 3] > 0).view(np.uint8))
         hidden = np.zeros_like(mask)
         if behind[i]:
             hidden = _put_before(pixels, box, crops[others[i]], rng)

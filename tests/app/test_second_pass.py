@@ -74,7 +74,7 @@ def test_where_nothing_changes_nothing_is_written_twice(tmp_path, monkeypatch):
 
 def test_stopped_in_the_second_pass_the_first_results_are_whole(clip, tmp_path, monkeypatch):
     whole = track(clip[0], tmp_path / "whole", clip[1]).out_dir
-    deal, n = second_pass._deal, []
+    deal, n = second_pass.deal_one, []
 
     def stops(*args):
         n.append(1)
@@ -84,7 +84,7 @@ def test_stopped_in_the_second_pass_the_first_results_are_whole(clip, tmp_path, 
 
     parts = tmp_path / "parts"
     with monkeypatch.context() as patch:
-        patch.setattr(second_pass, "_deal", stops)
+        patch.setattr(second_pass, "deal_one", stops)
         with pytest.raises(Interrupted) as info:
             track(clip[0], parts, clip[1])
     assert info.value.result.n_frames == N and not info.value.result.complete
@@ -119,7 +119,7 @@ def test_an_error_in_the_second_pass_is_told_and_gone_on_with(clip, tmp_path, mo
         raise OSError(28, "No space left on device", "masks")
 
     with monkeypatch.context() as patch:
-        patch.setattr(second_pass, "_deal", full)
+        patch.setattr(second_pass, "deal_one", full)
         with pytest.raises(OSError, match="No space left"):
             track(clip[0], parts, clip[1])
     assert len(ids_in(parts)) == 4
@@ -149,7 +149,7 @@ track(sys.argv[2], sys.argv[3], sys.argv[4])
 """
 
 
-@pytest.mark.parametrize(("name", "at"), [("_deal", 9), ("replace", 3)])
+@pytest.mark.parametrize(("name", "at"), [("deal_one", 9), ("replace", 3)])
 def test_killed_while_writing_or_putting_in_place(clip, tmp_path, name, at):
     whole, parts = track(clip[0], tmp_path / "whole", clip[1]).out_dir, tmp_path / "parts"
     here = Path(__file__).parents[2]
@@ -168,3 +168,22 @@ def test_killed_while_writing_or_putting_in_place(clip, tmp_path, name, at):
 def test_a_camera_cannot_be_looked_at_again(tmp_path):
     with pytest.raises(ValueError, match="cannot be looked at again"):
         track("rtsp://127.0.0.1:1/x", tmp_path / "out", refine=True)
+
+
+def test_what_was_never_confirmed_is_told_and_left_out_if_wanted(tmp_path):
+    frames, masks = write_folder(tmp_path / "clip", shapes(N, seen=((0, 99), (5, 7))))
+    told = track(frames, tmp_path / "all", masks)
+    summary = json.loads((told.out_dir / "summary.json").read_text())
+    (crumb,) = summary["unconfirmed"]
+    assert told.n_ids == 2 and crumb in ids_in(told.out_dir)
+    left = track(frames, tmp_path / "left", masks, confirmed_only=True)
+    summary = json.loads((left.out_dir / "summary.json").read_text())
+    assert summary["unconfirmed"] == [crumb] and left.n_ids == summary["n_ids"] == 1
+    (kept,) = ids_in(left.out_dir)
+    assert kept != crumb
+    assert set(np.loadtxt(left.out_dir / "mot.txt", delimiter=",")[:, 1].astype(int)) == {kept}
+    lines = (left.out_dir / "decisions.jsonl").read_text().splitlines()
+    assert len(lines) == N and all(json.loads(line)["confirmed"] for line in lines)
+    at_once = track(frames, tmp_path / "live", masks, confirmed_only=True, refine=False)
+    lines = (at_once.out_dir / "decisions.jsonl").read_text().splitlines()
+    assert 0 < len(lines) < N and {json.loads(line)["id"] for line in lines} == {kept}

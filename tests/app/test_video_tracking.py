@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from instanceid_utils.app import checkpoints, video_tracking
-from instanceid_utils.app.outputs import TrackTexts
+from instanceid_utils.app.texts import TrackTexts
 from instanceid_utils.app.threads import Ahead, Behind
 from instanceid_utils.app.video_tracking import Interrupted, track_video
 from instanceid_utils.data.image_files import read_label_map

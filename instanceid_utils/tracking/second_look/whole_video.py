@@ -141,14 +141,18 @@ def _first_look(tracker, frames_and_masks, refine):
     return updates, together
 
 
-def deal(ids, final):
+def deal(ids: Iterable, final: np.ndarray) -> list:
     """Deal the final IDs of all sightings to the frames that they are in."""
     out, start = [], 0
     for given in ids:
-        now = given.copy()
-        seen = given > 0
-        stop = start + int(seen.sum())
-        now[seen] = final[start:stop]
+        now, start = deal_one(given, final, start)
         out.append(now)
-        start = stop
     return out
+
+
+def deal_one(ids: np.ndarray, final: np.ndarray, start: int) -> tuple[np.ndarray, int]:
+    """Give a frame its final IDs, the ``start``-th and on of all; and where the next begin."""
+    now, seen = ids.copy(), ids > 0
+    stop = start + int(seen.sum())
+    now[seen] = final[start:stop]
+    return now, stop
