@@ -18,6 +18,7 @@ from instanceid_utils.evaluation.identity import IdentityScorer
 from instanceid_utils.evaluation.mask_faults import MaskFaults, simulate
 from instanceid_utils.evaluation.overlaps import Overlaps, box_overlaps, mask_overlaps
 from instanceid_utils.evaluation.repeated_decisions import replay
+from instanceid_utils.evaluation.whole_boxes import WholeBoxes
 from instanceid_utils.formats import FormatError, FrameMasks, read_masks
 from instanceid_utils.formats.frame_masks import MIN_SCORE
 from instanceid_utils.segments.segments import find_segments
@@ -45,17 +46,17 @@ def watch(embedder, stream: Iterable, faults: MaskFaults, rng: np.random.Generat
     stream : iterable of (ndarray (H, W, 3) uint8, ndarray (H, W) int)
         Frames, and label maps of the true identities.
     faults : MaskFaults
-        Boxes are judged by the IoU of boxes, masks by that of masks.
+        Boxes are judged by the IoU with those of the whole objects, masks by that of masks.
     rng : numpy.random.Generator
 
     Returns
     -------
     list of Watched
     """
-    watched = []
+    watched, whole = [], WholeBoxes()
     for frame, label_map, found in simulate(stream, faults, rng):
         if faults.boxes:
-            truth = find_segments(label_map)
+            truth, _ = whole.observe(find_segments(label_map))
             overlaps = box_overlaps(truth.labels, truth.boxes_tlbr, found.boxes_tlbr)
         else:
             overlaps = mask_overlaps(label_map, found)

@@ -10,9 +10,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
-import cv2
 import numpy as np
 
+from instanceid_utils.evaluation.mask_shapes import (
+    blob,
+    bulge,
+    clip,
+    padded,
+    redraw,
+    tight,
+    union,
+    without_side,
+)
+from instanceid_utils.evaluation.whole_boxes import WholeBoxes
 from instanceid_utils.segments.segments import Segments, box_segments, find_segments
 from instanceid_utils.tracking.boxes import box_iou
 
@@ -59,7 +69,10 @@ class MaskFaults:
     cells : int
         Resolution of the masks, in cells along the longer side of each; 0 is that of the frame.
     boxes : bool
-        Whether there are boxes only (see `segments.box_segments`).
+        Whether there are boxes only (see `segments.box_segments`): of whole objects, with what
+        stands before them, as detectors give them (see `whole_boxes`).
+    hidden : float
+        With boxes, the share of an object that has to be seen for it to be found.
     jitter : float
         Deviation of each edge of a box, as a part of its width or height, where ``boxes``.
 
@@ -82,6 +95,7 @@ class MaskFaults:
     lasting: float = 4.0
     cells: int = 0
     boxes: bool = False
+    hidden: float = 0.35
     jitter: float = 0.0
 
     def __post_init__(self):
@@ -171,6 +185,7 @@ class FaultyModel:
     _episodes: dict = field(default_factory=dict)  # (fault, object) -> (last frame, how)
     _meetings: dict = field(default_factory=dict)  # pair -> (last frame together, whether merged)
     _crumbs: list = field(default_factory=list)  # (last frame, centre and half axes)
+    _whole: WholeBoxes = field(default_factory=WholeBoxes)
 
     def observe(self, label_map: np.ndarray) -> Segments:
         """Find the segments of the next frame.
@@ -192,10 +207,15 @@ class FaultyModel:
         truth = find_segments(label_map)
         faults, self._time = self.faults, self._time + 1
         pairs = _touching(label_map) if faults.merge or faults.leak else []
+        found = np.ones(len(truth), bool)
+        if faults.boxes:
+            truth, shares = self._whole.observe(truth)
+            found = shares >= faults.hidden
         seen = [
             i
             for i, label in enumerate(truth.labels.tolist())
-            if not (self._now("miss", label, 1) or self._now("burst", label, faults.burst_frames))
+            if found[i]
+            and not (self._now("miss", label, 1) or self._now("burst", label, faults.burst_frames))
         ]
         pieces = [p for group in self._merged(truth, seen, pairs) for p in self._split(*group)]
         pieces = [self._spoil(label, piece, truth, pairs) for label, piece in pieces]
@@ -235,7 +255,7 @@ class FaultyModel:
                 one.extend(other)
                 group.update(dict.fromkeys(other, one))
         for members in {id(g): g for g in group.values()}.values():
-            yield int(truth.labels[members[0]]), _union(truth, members)
+            yield int(truth.labels[members[0]]), union(truth, members)
 
     def _split(self, label, piece):
         """Yield a piece, or the two that it falls into."""
@@ -257,18 +277,18 @@ class FaultyModel:
         lost = self._now("lost", label, faults.lasting)
         if not (leak or lost or faults.rough or faults.cells):
             return piece
-        corner, mask = _tight(*piece)
+        corner, mask = tight(*piece)
         if mask.size and (faults.rough or faults.cells):
-            corner, mask, _ = _padded(corner, mask, 0.1)
-            mask = _redraw(mask, faults.cells or _CELLS, faults.rough, self.rng)
-            corner, mask = _tight(corner, mask)
+            corner, mask, _ = padded(corner, mask, 0.1)
+            mask = redraw(mask, faults.cells or _CELLS, faults.rough, self.rng)
+            corner, mask = tight(corner, mask)
         if lost:
-            mask = _without_side(mask, lost)
+            mask = without_side(mask, lost)
         if leak and mask.size:
-            corner, mask, pad = _padded(corner, mask, _PAD)
+            corner, mask, pad = padded(corner, mask, _PAD)
             angle = self._leak_angle(label, leak, truth, pairs)
-            mask |= _leak(mask.shape, pad, angle, 0.35 + 0.5 * (leak * 7 % 1))
-        return _clip(corner, mask, truth.frame_shape)
+            mask |= bulge(mask.shape, pad, angle, 0.35 + 0.5 * (leak * 7 % 1))
+        return clip(corner, mask, truth.frame_shape)
 
     def _leak_angle(self, label, leak, truth, pairs):
         """Return the direction of a leak: towards a neighbour that touches, if there is one."""
@@ -291,11 +311,11 @@ class FaultyModel:
             if not label_map[int(centre[1]), int(centre[0])]:
                 last = self._time + self.rng.geometric(1 / faults.lasting) - 1
                 self._crumbs.append((last, centre, axes))
-        return [_blob(centre, axes, (height, width)) for _, centre, axes in self._crumbs]
+        return [blob(centre, axes, (height, width)) for _, centre, axes in self._crumbs]
 
     def _segments(self, pieces, frame_shape):
         """Put the pieces together as what a model returns."""
-        pieces = [_tight(*piece) for piece in pieces]
+        pieces = [tight(*piece) for piece in pieces]
         corners = np.array([corner for corner, _ in pieces], np.int32).reshape(-1, 2)
         sizes = np.array([mask.shape[::-1] for _, mask in pieces], np.int32).reshape(-1, 2)
         boxes = np.concatenate([corners, corners + sizes], axis=1)
@@ -333,77 +353,3 @@ def _touching(label_map):
         codes.append(np.stack([a[meet], b[meet]], axis=1).astype(np.int64))
     pairs = np.sort(np.concatenate(codes), axis=1)
     return [tuple(pair) for pair in np.unique(pairs, axis=0).tolist()] if len(pairs) else []
-
-
-def _union(truth, members):
-    """Corner and mask of several segments together."""
-    left, top = truth.boxes_tlbr[members, :2].min(axis=0).tolist()
-    right, bottom = truth.boxes_tlbr[members, 2:].max(axis=0).tolist()
-    mask = np.zeros((bottom - top, right - left), bool)
-    for i in members:
-        x0, y0, x1, y1 = truth.boxes_tlbr[i] - (left, top, left, top)
-        mask[y0:y1, x0:x1] |= truth.patches[i]
-    return (left, top), mask
-
-
-def _tight(corner, mask):
-    """Cut off the empty rows and columns round a mask."""
-    x, y, w, h = cv2.boundingRect(np.ascontiguousarray(mask).view(np.uint8))
-    return (corner[0] + x, corner[1] + y), mask[y : y + h, x : x + w]
-
-
-def _padded(corner, mask, share):
-    """Put empty room round a mask, a share of its sides; say how much (x, y)."""
-    x, y = (int(share * n) + 2 for n in mask.shape[::-1])
-    return (corner[0] - x, corner[1] - y), np.pad(mask, ((y, y), (x, x))), (x, y)
-
-
-def _clip(corner, mask, frame_shape):
-    """Cut off what lies outside the frame."""
-    (left, top), (height, width) = corner, frame_shape
-    x0, y0 = max(0, -left), max(0, -top)
-    mask = mask[y0 : max(y0, height - top), x0 : max(x0, width - left)]
-    return (left + x0, top + y0), mask
-
-
-def _redraw(mask, cells, rough, rng):
-    """Draw a mask at a low resolution, its outline shifted by noise, and scale it up again."""
-    height, width = mask.shape
-    scale = min(1.0, cells / max(height, width))
-    size = max(1, round(width * scale)), max(1, round(height * scale))
-    soft = cv2.resize(mask.astype(np.float32), size, interpolation=cv2.INTER_AREA)
-    if rough:
-        soft = cv2.GaussianBlur(soft, (0, 0), max(0.5, 0.03 * max(size)))
-        noise = rng.normal(0, rough, (size[1] // 3 + 2, size[0] // 3 + 2)).astype(np.float32)
-        noise = cv2.resize(noise, size, interpolation=cv2.INTER_LINEAR)
-        soft += 4 * soft * (1 - soft) * (noise + np.float32(rng.normal(0, rough / 2)))
-    return cv2.resize(soft, (width, height), interpolation=cv2.INTER_LINEAR) > 0.5
-
-
-def _without_side(mask, how):
-    """Cut 15 to 45 % off a side; ``how`` in (0, 1] says which and how much."""
-    side, share = int(how * 3.999), 0.15 + 0.3 * (how * 4 % 1)
-    mask = mask.copy()
-    n = int(share * mask.shape[side % 2])
-    rows = mask if side % 2 == 0 else mask.T
-    rows[slice(None, n) if side < 2 else slice(len(rows) - n, None)] = False
-    return mask
-
-
-def _leak(shape, pad, angle, radius):
-    """Draw a blob at the edge of an object: the object's box is ``shape`` without ``pad``."""
-    half = np.array([shape[1] / 2 - pad[0], shape[0] / 2 - pad[1]])
-    centre = np.array([shape[1], shape[0]]) / 2 + half * (np.cos(angle), np.sin(angle))
-    blob = np.zeros(shape, np.uint8)
-    axes = max(2, int(radius * half.min() * 1.2)), max(2, int(radius * half.min()))
-    cv2.ellipse(blob, tuple(int(c) for c in centre), axes, np.degrees(angle), 0, 360, 1, -1)
-    return blob.view(bool)
-
-
-def _blob(centre, axes, frame_shape):
-    """Corner and mask of an ellipse."""
-    left, top = np.floor(centre - axes).astype(int).tolist()
-    width, height = np.ceil(2 * axes).astype(int).tolist()
-    x, y = np.arange(width)[None] + 0.5 - axes[0], np.arange(height)[:, None] + 0.5 - axes[1]
-    inside = (x / axes[0]) ** 2 + (y / axes[1]) ** 2 <= 1
-    return _clip((left, top), inside, frame_shape)
