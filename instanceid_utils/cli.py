@@ -122,6 +122,7 @@ def _track(parser):
         help=f"some of: {', '.join(OUTPUTS)}",
     )
     add("--gallery", metavar="FILE", help="go on with the IDs of this gallery, and save it there")
+    add("--wait", action="store_true", help="if another process updates the gallery, wait for it")
     add("--weights", metavar="CARD", help="weights (.json) other than the shipped ones")
     either = parser.add_mutually_exclusive_group().add_argument
     either(

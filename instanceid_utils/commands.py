@@ -40,6 +40,7 @@ def track(args: Namespace) -> None:
             min_area=args.min_area,
             min_score=args.min_score,
             gallery=args.gallery,
+            wait=args.wait,
             fps=args.fps,
             outputs=args.outputs,
             tail=args.tail,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -18,7 +19,9 @@ from instanceid_utils.app.outputs import OUTPUTS, TrackOutputs
 from instanceid_utils.app.second_pass import Ending, second_pass
 from instanceid_utils.app.spool import Spool
 from instanceid_utils.app.track_loop import TrackLoop, stop_signals
+from instanceid_utils.gallery.file_lock import locked
 from instanceid_utils.gallery.gallery import Gallery
+from instanceid_utils.gallery.gallery_file import content_sha256
 from instanceid_utils.tracking.tracker import InstanceID
 from instanceid_utils.video.reader import video_info
 
@@ -84,6 +87,7 @@ def track_video(
     min_area=None,
     min_score=None,
     gallery: str | os.PathLike | None = None,
+    wait: bool | float = False,
     fps: float | None = None,
     outputs: Sequence = OUTPUTS,
     tail: int = 20,
@@ -120,7 +124,10 @@ def track_video(
     min_area, min_score : optional
         See `formats.clean_masks`.
     gallery : path-like, optional
-        A gallery file: continued if it is there, and written at the end.
+        A gallery file: continued if it is there, and written at the end. Meanwhile nobody else
+        may update it.
+    wait : bool or float
+        Whether, or for how many seconds, to wait for a gallery that somebody else updates.
     fps : float, optional
         Frame rate of a folder of images.
     outputs : sequence of str
@@ -153,6 +160,8 @@ def track_video(
     Interrupted
         On Ctrl-C or SIGTERM, once the results so far are finished. For a camera or a stream that
         is the end: the gallery is saved, too.
+    BlockingIOError
+        If somebody else updates the gallery; nothing has changed.
     ValueError, OSError
         For a video or masks that cannot be read, with the file's name; what was written before
         is finished, too.
@@ -197,79 +206,83 @@ def track_video(
         "refine": refine,
         "confirmed_only": bool(confirmed_only),
     }
-    checkpoints = Checkpoints(out_dir / "resume", facts)
-    state = checkpoints.load(embedder) if resume else None
-    if state is None:
-        tracker = InstanceID(embedder, gallery=_open_gallery(gallery, embedder), **tracker_options)
-    else:
-        tracker = state.tracker
-    make_sink = partial(
-        TrackOutputs,
-        size=info.size,
-        fps=info.fps,
-        outputs=outputs,
-        tail=tail,
-        pixel_aspect=info.pixel_aspect,
-        first_frame=first_frame,
-        confirmed_only=bool(confirmed_only),
-    )
-    sink = make_sink(out_dir, state=None if state is None else state.outputs)
-    if state is None:
-        checkpoints.clear()  # of an unfinished run that is started anew
-    spool = None
-    if refine:
-        noted = None if state is None else state.outputs[0]["spool"]
-        spool = Spool(out_dir / "resume" / "spool", embedder.dim, tracker.gallery.ids, noted)
-    loop = TrackLoop(
-        tracker,
-        feed,
-        sink,
-        checkpoints,
-        checkpoint_every,
-        state,
-        delay=tracker_options.get("abstain", 0),
-        live=_is_live(source),
-        spool=spool,
-    )
-    new_bar = partial(tqdm, unit=" frames", disable=not progress)
-    with stop_signals() as stopped:
-        error = loop.go(stopped, new_bar(total=info.n_frames, initial=loop.next_index))
-        told = {
-            "source": str(source),
-            "masks": feed.description,
-            "threshold": float(tracker.threshold),
-            **feed.counts(sink.n_frames),
-        }
-        if loop.finished and spool is not None:
-            beside = make_sink, out_dir / "resume" / "second"
-            ending = second_pass(loop, beside, told, stopped, new_bar)
+    with nullcontext() if gallery is None else locked(gallery, wait=wait):
+        facts["gallery_sha256"] = _content_of(gallery)
+        checkpoints = Checkpoints(out_dir / "resume", facts)
+        state = checkpoints.load(embedder) if resume else None
+        if state is None:
+            tracker = InstanceID(
+                embedder, gallery=_open_gallery(gallery, embedder), **tracker_options
+            )
         else:
-            files = sink.close(loop.finished, **told, second_look=None, error=_text(error))
-            ending = Ending(files, sink.ids, None, loop.finished, error)
-    files, ids, changes, complete, error = ending
-    if spool is not None:
-        spool.close()
-    if complete:
-        checkpoints.clear()
-    if gallery is not None and (complete or (_is_live(source) and sink.n_frames)):
-        tracker.gallery.save(gallery)
-        files["gallery"] = Path(gallery)
-    result = TrackResult(
-        out_dir,
-        files,
-        sink.n_frames,
-        len(ids),
-        feed.counts(sink.n_frames),
-        complete,
-        time.perf_counter() - begin,
-        tracker,
-        changes,
-    )
-    if error is not None:
-        raise error
-    if not complete or stopped.is_set() and _is_live(source):
-        raise Interrupted(result)
-    return result
+            tracker = state.tracker
+        make_sink = partial(
+            TrackOutputs,
+            size=info.size,
+            fps=info.fps,
+            outputs=outputs,
+            tail=tail,
+            pixel_aspect=info.pixel_aspect,
+            first_frame=first_frame,
+            confirmed_only=bool(confirmed_only),
+        )
+        sink = make_sink(out_dir, state=None if state is None else state.outputs)
+        if state is None:
+            checkpoints.clear()  # of an unfinished run that is started anew
+        spool = None
+        if refine:
+            noted = None if state is None else state.outputs[0]["spool"]
+            spool = Spool(out_dir / "resume" / "spool", embedder.dim, tracker.gallery.ids, noted)
+        loop = TrackLoop(
+            tracker,
+            feed,
+            sink,
+            checkpoints,
+            checkpoint_every,
+            state,
+            delay=tracker_options.get("abstain", 0),
+            live=_is_live(source),
+            spool=spool,
+        )
+        new_bar = partial(tqdm, unit=" frames", disable=not progress)
+        with stop_signals() as stopped:
+            error = loop.go(stopped, new_bar(total=info.n_frames, initial=loop.next_index))
+            told = {
+                "source": str(source),
+                "masks": feed.description,
+                "threshold": float(tracker.threshold),
+                **feed.counts(sink.n_frames),
+            }
+            if loop.finished and spool is not None:
+                beside = make_sink, out_dir / "resume" / "second"
+                ending = second_pass(loop, beside, told, stopped, new_bar)
+            else:
+                files = sink.close(loop.finished, **told, second_look=None, error=_text(error))
+                ending = Ending(files, sink.ids, None, loop.finished, error)
+        files, ids, changes, complete, error = ending
+        if spool is not None:
+            spool.close()
+        if complete:
+            checkpoints.clear()
+        if gallery is not None and (complete or (_is_live(source) and sink.n_frames)):
+            tracker.gallery.save(gallery)
+            files["gallery"] = Path(gallery)
+        result = TrackResult(
+            out_dir,
+            files,
+            sink.n_frames,
+            len(ids),
+            feed.counts(sink.n_frames),
+            complete,
+            time.perf_counter() - begin,
+            tracker,
+            changes,
+        )
+        if error is not None:
+            raise error
+        if not complete or stopped.is_set() and _is_live(source):
+            raise Interrupted(result)
+        return result
 
 
 def _is_live(source):
@@ -307,6 +320,11 @@ def _check_numbers(fps, tail, min_area, min_score, checkpoint_every, first_frame
         if value is not None and not low <= value <= high:
             limit = f"to {high}" if high < np.inf else "or more"
             raise ValueError(f"{name}: expected {low} {limit}, got {value}")
+
+
+def _content_of(gallery):
+    """Return what tells a resumed run that another one has updated the gallery meanwhile."""
+    return None if gallery is None or not Path(gallery).exists() else content_sha256(gallery)
 
 
 def _open_gallery(path, embedder):

@@ -5,7 +5,8 @@ squared, in milliseconds up to a million views. What it holds is saved whole or 
 
 From the bottom up: `arguments` are checked; `undo` takes back; `inverted_file` sorts vectors into
 cells; `vector_index` holds them and searches; `identities` says whose they are; `contents` puts
-these together; `audit` checks all of it; `gallery_file` takes it to the disk; `gallery` is public.
+these together; `audit` checks all of it; `gallery_file` takes it to the disk, and `file_lock` lets
+one process at a time update that; `gallery` is public.
 """
 
 from instanceid_utils.lazy_names import lazy_names
@@ -15,6 +16,7 @@ __getattr__, __dir__, __all__ = lazy_names(
     {
         "gallery": ("Gallery",),
         "gallery_file": ("GalleryFileError",),
+        "file_lock": ("locked",),
         "audit": ("GalleryCorruptError",),
     },
 )

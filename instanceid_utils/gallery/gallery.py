@@ -15,6 +15,7 @@ import numpy.typing as npt
 from instanceid_utils.gallery import arguments
 from instanceid_utils.gallery.audit import audit
 from instanceid_utils.gallery.contents import MEAN, GalleryContents
+from instanceid_utils.gallery.file_lock import refuse_if_locked
 from instanceid_utils.gallery.gallery_file import (
     GalleryFileError,
     dump,
@@ -267,8 +268,9 @@ class Gallery:
         Raises
         ------
         OSError, GalleryFileError
-            If it cannot be written, or somebody else is writing it.
+            If it cannot be written, or somebody else is writing it, or has it `locked`.
         """
+        refuse_if_locked(path)
         threshold = None if self.threshold is None else float(self.threshold)
         with self._lock:
             notes, arrays = dump(self._contents)

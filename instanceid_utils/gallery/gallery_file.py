@@ -112,6 +112,15 @@ def read_arrays(path):
     return header["notes"], arrays
 
 
+def content_sha256(path) -> str:
+    """Return the SHA-256 of a gallery's header, which holds those of all it contains."""
+    with open(path, "rb") as file:
+        start = file.read(_START.size)
+    if len(start) < _START.size or not start.startswith(MAGIC):
+        raise GalleryFileError(f"{path}: not a gallery file")
+    return _START.unpack(start)[3].hex()
+
+
 def _describe(name, parts):
     dtype = parts[0].dtype.newbyteorder("<").str
     if dtype not in _TYPES:

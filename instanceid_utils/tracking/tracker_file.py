@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from instanceid_utils.atomic_files import write_atomically
+from instanceid_utils.gallery.file_lock import refuse_if_locked
 from instanceid_utils.gallery.gallery import Gallery
 from instanceid_utils.gallery.gallery_file import GalleryFileError
 from instanceid_utils.json_files import read_json
@@ -49,9 +50,11 @@ def save(tracker: InstanceID, folder: str | os.PathLike) -> None:
     ----------
     tracker : tracking.InstanceID
     folder : path-like
-        Made if it is not there. A save that fails leaves it as it was.
+        Made if it is not there. A save that fails leaves it as it was, as does one while another
+        process has the folder `gallery.locked`.
     """
     folder = Path(folder)
+    refuse_if_locked(folder)
     old = {int(path.stem[8:]): path for path in folder.glob("gallery-[0-9]*.bin")}
     gallery = folder / f"gallery-{max(old, default=0) + 1}.bin"
     state = {

@@ -19,6 +19,7 @@ from instanceid_utils.app.threads import Ahead, Behind
 from instanceid_utils.app.video_tracking import Interrupted, track_video
 from instanceid_utils.data.image_files import read_label_map
 from instanceid_utils.formats import FormatError, read_masks
+from instanceid_utils.gallery.file_lock import locked
 from instanceid_utils.gallery.gallery import Gallery
 from instanceid_utils.tracking.tracker import InstanceID
 from instanceid_utils.video.reader import read_video
@@ -475,3 +476,30 @@ def test_behind_keeps_order_and_raises_once():
     behind.put(99)
     behind.close()
     assert done == [0, 1, 2] and behind.failed
+
+
+def test_a_gallery_that_somebody_else_updates(clip, tmp_path):
+    known, out = tmp_path / "known.gallery", tmp_path / "out"
+    track(clip[0], out, clip[1], gallery=known)
+    before = known.read_bytes(), (out / "mot.txt").stat().st_mtime_ns
+    with locked(known), pytest.raises(BlockingIOError, match="open for an update"):
+        track(clip[0], out, clip[1], gallery=known)
+    assert before == (known.read_bytes(), (out / "mot.txt").stat().st_mtime_ns)
+    with pytest.raises(BlockingIOError), locked(known):
+        track(clip[0], tmp_path / "b", clip[1], gallery=known, wait=0.3)
+    assert track(clip[0], out, clip[1], gallery=known).complete
+
+
+def test_a_run_does_not_go_on_over_a_gallery_that_was_updated_meanwhile(clip, tmp_path, stop_at):
+    known, out = tmp_path / "known.gallery", tmp_path / "out"
+    track(clip[0], tmp_path / "a", clip[1], gallery=known)
+    stop_at(5, clip[0], out, clip[1], gallery=known)
+    old = known.read_bytes()
+    track(clip[0], tmp_path / "b", clip[1], gallery=known, threshold=0.01, place_cue=False)
+    new = known.read_bytes()
+    assert new != old
+    with pytest.raises(ValueError, match="had gallery_sha256"):
+        track(clip[0], out, clip[1], gallery=known, resume=True)
+    assert known.read_bytes() == new
+    known.write_bytes(old)
+    assert track(clip[0], out, clip[1], gallery=known, resume=True).complete
