@@ -28,6 +28,7 @@ def make_tracks(who, rng, looks, n_views=5, noise=0.05, first_local=1):
     return Tracks(
         local_id=np.arange(n) + first_local,
         kind=np.zeros(n, np.int64),
+        confirmed=np.ones(n, bool),
         n_frames=np.full(n, 15),
         first_frame=first,
         last_frame=first + 14,

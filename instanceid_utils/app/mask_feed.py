@@ -54,7 +54,7 @@ class MaskFeed:
         self.source, self.info, self.fps = source, info, fps
         self._clean = {k: v for k, v in (clean or {}).items() if v is not None}
         self.reader, self.segmenter = None, None
-        self._files, beside = _files_of_folder(source, masks)
+        self._files, beside = files_of_folder(source, masks)
         if masks is None:
             self.segmenter = segmenter or BackgroundSegmenter()
             self.description = type(self.segmenter).__name__
@@ -163,7 +163,7 @@ class MaskFeed:
         self._told = problem
 
 
-def _files_of_folder(source, masks):
+def files_of_folder(source, masks):
     """Return the frames of a folder (None for other sources), and the names of masks in it."""
     if isinstance(source, (int, np.integer)) or not Path(str(source)).is_dir():
         return None, set()

@@ -31,6 +31,7 @@ class Ending(NamedTuple):
     changes: dict | None  # what a second look changed
     complete: bool
     error: Exception | None
+    final: np.ndarray | None = None  # ID of each sighting; None if they are those of the spool
 
 
 def second_pass(loop, beside, told, stopped, new_bar) -> Ending:
@@ -77,7 +78,7 @@ def second_pass(loop, beside, told, stopped, new_bar) -> Ending:
     regroup(tracker, spool.sightings(), ids)
     publish(folder, first.out_dir)
     files = {name: first.out_dir / path.relative_to(folder) for name, path in written.items()}
-    return Ending(files, sink.ids, changes, True, None)
+    return Ending(files, sink.ids, changes, True, None, ids)
 
 
 def look(tracker, spool) -> SecondLook:

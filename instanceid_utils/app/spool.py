@@ -8,6 +8,7 @@ end. Neither is held in memory.
 from __future__ import annotations
 
 import json
+import os
 import struct
 import zlib
 from collections.abc import Iterator
@@ -69,6 +70,44 @@ class Spool:
         """Close the files."""
         for file in self._files.values():
             file.close()
+
+    def move_to(self, folder, ids: np.ndarray | None = None) -> None:
+        """Leave all in another folder on the same disk, with the final IDs, for `kept`.
+
+        Parameters
+        ----------
+        folder : path-like
+            Made, in one step.
+        ids : ndarray of int64, optional
+            One for each sighting; those that were noted by default.
+        """
+        ids = np.array(self.sightings()["id"]) if ids is None else ids
+        self.close()
+        np.save(self.folder / "ids.npy", ids)
+        os.replace(self.folder, folder)
+
+    @classmethod
+    def kept(cls, folder, dim: int) -> tuple[Spool, np.ndarray]:
+        """Open what `move_to` left.
+
+        Returns
+        -------
+        spool : Spool
+            To be read.
+        ids : ndarray of int64
+            The final ID of each of its sightings.
+
+        Raises
+        ------
+        ValueError, OSError
+            If it is not there, or not whole.
+        """
+        folder = Path(folder)
+        ids = np.load(folder / "ids.npy", allow_pickle=False)
+        sizes = {name: (folder / name).stat().st_size for name in ("frames", "sightings")}
+        if sizes["sightings"] != len(ids) * sighting_dtype(dim).itemsize:
+            raise ValueError(f"{folder}: expected sightings of {len(ids)} segments, it has others")
+        return cls(folder, dim, state={**sizes, "shot": 0}), ids
 
     def sightings(self) -> np.ndarray:
         """Return all sightings, as a memory map."""

@@ -95,6 +95,7 @@ def track_video(
     confirmed_only: bool = False,
     resume: bool = False,
     checkpoint_every: int = 500,
+    keep: str | os.PathLike | None = None,
     progress: bool = True,
     **tracker_options,
 ):
@@ -146,6 +147,9 @@ def track_video(
         Go on where a run with the same arguments was stopped or killed.
     checkpoint_every : int
         Frames after which a killed run can be gone on with.
+    keep : path-like, optional
+        A folder, on the same disk, to be made in the end: it holds all that the results are
+        written from but the pictures, see `spool.Spool.kept`.
     progress : bool
         Show a progress bar.
     **tracker_options
@@ -230,7 +234,7 @@ def track_video(
         if state is None:
             checkpoints.clear()  # of an unfinished run that is started anew
         spool = None
-        if refine:
+        if refine or keep is not None:
             noted = None if state is None else state.outputs[0]["spool"]
             spool = Spool(out_dir / "resume" / "spool", embedder.dim, tracker.gallery.ids, noted)
         loop = TrackLoop(
@@ -253,14 +257,16 @@ def track_video(
                 "threshold": float(tracker.threshold),
                 **feed.counts(sink.n_frames),
             }
-            if loop.finished and spool is not None:
+            if loop.finished and refine:
                 beside = make_sink, out_dir / "resume" / "second"
                 ending = second_pass(loop, beside, told, stopped, new_bar)
             else:
                 files = sink.close(loop.finished, **told, second_look=None, error=_text(error))
                 ending = Ending(files, sink.ids, None, loop.finished, error)
-        files, ids, changes, complete, error = ending
-        if spool is not None:
+        files, ids, changes, complete, error, final = ending
+        if spool is not None and complete and keep is not None:
+            spool.move_to(keep, final)
+        elif spool is not None:
             spool.close()
         if complete:
             checkpoints.clear()

@@ -7,7 +7,7 @@ each video with the IDs of the archive, and who was seen where. A folder holds i
 ``archive.json``            weights, threshold, settings, and the videos: key, source, masks,
                             hash, frames, error of what could not be tracked. ``complete`` is
                             false while what follows is being written anew: nothing reads it
-                            then but ``build``
+                            then but ``archive build``
 ``tracks/KEY/``             a video as tracked, with local IDs; whole, or not there
 ``tracks/KEY/tracks.npz``   `tracks.Tracks`: of each local ID when it is seen and some views
 ``tracks/KEY/pictures/``    ``LOCAL_0.jpg`` (the best view), ``LOCAL_1.jpg``, ...: crops
@@ -30,5 +30,12 @@ Keys are the name of the video and 12 digits of the hash of its content and its 
 from instanceid_utils.lazy_names import lazy_names
 
 __getattr__, __dir__, __all__ = lazy_names(
-    __name__, {"folder": ("Archive", "Sighting"), "tracks": ("Tracks",)}
+    __name__,
+    {
+        "folder": ("Archive", "Sighting"),
+        "tracks": ("Tracks",),
+        "joining": ("Joined", "JoinLimits", "join"),
+        "fixes": ("read_fixes", "write_fixes"),
+        "build": ("BuildResult", "Stopped", "build_archive"),
+    },
 )

@@ -120,3 +120,12 @@ def read_index(folder: Path) -> dict:
     if names - content.keys() or not isinstance(content["videos"], list):
         raise ValueError(f"{path}: damaged, {sorted(names - content.keys())} missing")
     return content
+
+
+def read_video(folder: Path) -> dict:
+    """Read what ``tracks/KEY`` says of its video: "n_frames", "fps", "size" and so on."""
+    path = Path(folder) / "job.json"
+    content = read_json(path)
+    if not isinstance(content, dict) or not isinstance(content.get("video"), dict):
+        raise ValueError(f"{path}: damaged, it says nothing of a video")
+    return content["video"]

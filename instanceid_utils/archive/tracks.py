@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import zipfile
+from collections.abc import Collection
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import NamedTuple
@@ -25,6 +26,8 @@ class Tracks:
     local_id : ndarray of shape (n,), int64
     kind : ndarray of shape (n,), int64
         Stands for the class; 0 for none.
+    confirmed : ndarray of shape (n,), bool
+        Whether it was seen well enough to be found again; see `app.outputs`.
     n_frames, first_frame, last_frame : ndarray of shape (n,), int64
     first_time, last_time : ndarray of shape (n,), float64
         Seconds in the video.
@@ -41,6 +44,7 @@ class Tracks:
 
     local_id: np.ndarray
     kind: np.ndarray
+    confirmed: np.ndarray
     n_frames: np.ndarray
     first_frame: np.ndarray
     last_frame: np.ndarray
@@ -57,7 +61,9 @@ class Tracks:
         return len(self.local_id)
 
     @classmethod
-    def of(cls, sightings: np.ndarray, ids: np.ndarray, fps: float) -> Tracks:
+    def of(
+        cls, sightings: np.ndarray, ids: np.ndarray, fps: float, unconfirmed: Collection = ()
+    ) -> Tracks:
         """Sum up a tracked video.
 
         Parameters
@@ -67,6 +73,8 @@ class Tracks:
         ids : ndarray of shape (n,), int64
             Final IDs.
         fps : float
+        unconfirmed : collection of int
+            IDs that are not confirmed.
         """
         order = np.argsort(ids, kind="stable")
         local_id, starts = np.unique(ids[order], return_index=True)
@@ -85,6 +93,7 @@ class Tracks:
         return cls(
             local_id=local_id.astype(np.int64),
             kind=kind,
+            confirmed=~np.isin(local_id, list(unconfirmed)),
             n_frames=n_frames,
             first_frame=first_frame,
             last_frame=last_frame,

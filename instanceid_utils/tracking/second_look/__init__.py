@@ -11,7 +11,7 @@ __getattr__, __dir__, __all__ = lazy_names(
     {
         "sightings": ("good_views", "make_sightings", "sighting_dtype"),
         "tracklets": ("Limits", "Tracklet", "cut_tracks"),
-        "joining": ("SecondLook", "Weights", "look_again"),
+        "joining": ("SecondLook", "Weights", "look_again", "set_distances"),
         "regrouping": ("regroup",),
         "whole_video": ("TrackedVideo", "deal", "track"),
     },

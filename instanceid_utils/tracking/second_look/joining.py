@@ -197,7 +197,7 @@ class _Joining:
                 possible.append((i, j, rest))
         for start in range(0, len(possible), _BLOCK):
             block = possible[start : start + _BLOCK]
-            distances = _set_distances(
+            distances = set_distances(
                 [(self.pieces[i].views, self.pieces[j].views) for i, j, _ in block]
             )
             all_odds = self._odds(distances, [rest for *_, rest in block])
@@ -276,8 +276,19 @@ def _followers(pieces):
     return pairs
 
 
-def _set_distances(pairs):
-    """Quantile of the L2 distances between the views of each pair of sets."""
+def set_distances(pairs: list) -> np.ndarray:
+    """Return how far apart the two of each pair of sets are.
+
+    Parameters
+    ----------
+    pairs : list of tuple of two ndarray of shape (n, D), float32
+        Views of unit length; the sets may differ in size.
+
+    Returns
+    -------
+    ndarray of shape (len(pairs),), float64
+        The quantile `QUANTILE` of the L2 distances, not squared, from each view to each.
+    """
     out, by_size = np.empty(len(pairs)), {}
     for n, (a, b) in enumerate(pairs):
         by_size.setdefault((len(a), len(b)), []).append(n)
