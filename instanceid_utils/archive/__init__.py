@@ -36,6 +36,8 @@ __getattr__, __dir__, __all__ = lazy_names(
         "tracks": ("Tracks",),
         "joining": ("Joined", "JoinLimits", "join"),
         "fixes": ("read_fixes", "write_fixes"),
+        "search": ("Found", "Match", "find"),
+        "corrections": ("merge", "split"),
         "build": ("BuildResult", "Stopped", "build_archive"),
     },
 )

@@ -67,6 +67,26 @@ class Archive:
         """Entries of the index by key, of the videos that were tracked."""
         return {v["key"]: v for v in self.index["videos"] if v["error"] is None}
 
+    def key(self, name: str) -> str:
+        """Return the key of a video: the one with this key, else whose file is called so.
+
+        Raises
+        ------
+        ValueError
+            If there is none, or several; they are listed.
+        """
+        videos, name = self.videos, str(name)
+        found = [name] if name in videos else []
+        for same in (
+            lambda key, source: name in (str(source), source.name, source.stem),
+            lambda key, source: key.startswith(name),
+        ):
+            found = found or [k for k, v in videos.items() if same(k, Path(v["source"]))]
+        if len(found) != 1:
+            known = ", ".join(sorted(found or videos)[:10])
+            raise ValueError(f"{name}: expected one video of this archive, such as {known}")
+        return found[0]
+
     def sightings(self) -> Iterator[Sighting]:
         """Yield all sightings, by identity, video and local ID."""
         path = self.folder / SIGHTINGS

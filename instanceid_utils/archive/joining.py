@@ -103,6 +103,11 @@ def join(
     )
 
 
+def check_decisions(tracks: Mapping[str, Tracks], same: Iterable, different: Iterable) -> None:
+    """Raise the ValueError that `join` would raise for what a person has decided."""
+    _Joining({key: tracks[key] for key in sorted(tracks)}, 1.0, LIMITS).obey(same, different)
+
+
 class _Group:
     """Tracks that are one identity."""
 
