@@ -43,6 +43,15 @@ class SegmentSet:
             self.crops[rows], self.identities[rows], self.sequences[rows], self.frames[rows]
         )
 
+    def joined(self, other: SegmentSet) -> SegmentSet:
+        """Return the segments of both, without names."""
+        return SegmentSet(
+            *(
+                np.concatenate([getattr(self, name), getattr(other, name)])
+                for name in ("crops", "identities", "sequences", "frames")
+            )
+        )
+
     def resized(self, size):
         """Return the set with crops of this size; the set itself if they have it."""
         if self.crops.shape[1] == size:

@@ -85,13 +85,17 @@ class UnitLength(tf.keras.layers.Layer):
 
 @tf.keras.utils.register_keras_serializable("instanceid")
 class HsvHistogram(tf.keras.layers.Layer):
-    """Histogram of hue, saturation and value over the segment, square-rooted: nothing to train.
+    """Histograms of hue, saturation and value over bands of the segment: nothing to train.
 
-    The twin of ``embedding.hsv_histogram`` inside the network.
+    The twin of ``embedding.hsv_histogram`` inside the network: square-rooted, of unit length.
     """
 
     bins = (8, 4, 4)
     to_hsv = staticmethod(tf.image.rgb_to_hsv)
+
+    def __init__(self, bands: int = 1, **kwargs):
+        super().__init__(**kwargs)
+        self.bands = bands
 
     def call(self, inputs):
         """Count (B, H, W, 3) colours in [0, 1] where (B, H, W, 1) weights exceed 1/2."""
@@ -100,12 +104,30 @@ class HsvHistogram(tf.keras.layers.Layer):
         cell = tf.minimum(tf.floor(self.to_hsv(colours) * bins), bins - 1)
         n_bins = int(np.prod(self.bins))
         cell = tf.cast(tf.tensordot(cell, tf.constant([16.0, 4.0, 1.0]), 1), tf.int32)
-        row = tf.range(tf.shape(cell)[0]) * n_bins
-        cell = tf.reshape(cell + row[:, None, None], (-1,))
-        inside = tf.reshape(tf.cast(weights > 0.5, tf.float32), (-1,))
-        counts = tf.math.unsorted_segment_sum(inside, cell, tf.size(row) * n_bins)
-        counts = tf.reshape(counts, (-1, n_bins))
-        return tf.sqrt(counts / (tf.reduce_sum(counts, -1, keepdims=True) + 1e-6))
+        inside = tf.cast(weights[..., 0] > 0.5, tf.float32)
+        n_rows = tf.shape(cell)[0] * self.bands
+        row = tf.range(tf.shape(cell)[0])[:, None, None] * self.bands + self._band(inside)
+        cell = tf.reshape(cell + row * n_bins, (-1,))
+        counts = tf.math.unsorted_segment_sum(tf.reshape(inside, (-1,)), cell, n_rows * n_bins)
+        counts = tf.reshape(counts, (-1, self.bands, n_bins))
+        shares = counts / (tf.reduce_sum(counts, -1, keepdims=True) + 1e-6) / self.bands
+        return tf.reshape(tf.sqrt(shares), (-1, self.bands * n_bins))
+
+    def _band(self, inside):
+        """Return the number of the band that each row of (B, H, W) is in; (B, H, 1)."""
+        if self.bands == 1:
+            return 0
+        rows = tf.reduce_max(inside, 2)
+        height = tf.shape(rows)[1]
+        top = tf.argmax(rows, 1, tf.int32)
+        bottom = height - tf.argmax(rows[:, ::-1], 1, tf.int32)
+        below = (tf.range(height) - top[:, None]) * self.bands
+        band = tf.math.floordiv(below, (bottom - top)[:, None])
+        return tf.clip_by_value(band, 0, self.bands - 1)[:, :, None]
+
+    def get_config(self):
+        """Return what the layer is made from."""
+        return {**super().get_config(), "bands": self.bands}
 
 
 def _convolution(x, width, stride=1, activate=True):
@@ -130,6 +152,7 @@ def build_network(
     backbone_layers: tuple = (),
     backbone_weights: str | None = None,
     colour_weight: float = 0.0,
+    colour_bands: int = 1,
 ) -> tf.keras.Model:
     """Build the network, untrained.
 
@@ -155,14 +178,16 @@ def build_network(
         Its weights to start from: ``"imagenet"`` downloads them from Keras, a path names a file
         of Keras, or what `embedding.imagenet.fetch_mobilenet` brings; None draws them.
     colour_weight : float
-        Join a fixed colour histogram (128 values) to the learned embedding, with this weight
-        against it; 0 leaves it out. It has nothing to train, so it can join afterwards.
+        Join a fixed colour histogram (128 values a band) to the learned embedding, with this
+        weight against it; 0 leaves it out. It has nothing to train, so it can join afterwards.
+    colour_bands : int
+        Bands of the segment's height that the histogram is made of, from above to below.
 
     Returns
     -------
     tf.keras.Model
         From crops (B, crop_size, crop_size, 4), uint8 or float32 in [0, 255], RGBA as
-        ``segments.cut_crops`` makes them, to (B, dim), or (B, dim + 128) with the histogram,
+        ``segments.cut_crops`` makes them, to (B, dim), with the histogram (B, dim + 128 x bands),
         float32 of unit length.
 
     Raises
@@ -191,7 +216,9 @@ def build_network(
     if colour_weight:
         every_second = slice(None), slice(None, None, 2), slice(None, None, 2)
         pixels = crops[every_second]
-        fixed = HsvHistogram(name="colours")([pixels[..., :3] / 255, pixels[..., 3:] / 255])
+        fixed = HsvHistogram(colour_bands, name="colours")(
+            [pixels[..., :3] / 255, pixels[..., 3:] / 255]
+        )
         x = UnitLength(name="joined")(layers.Concatenate()([x, colour_weight * fixed]))
     return tf.keras.Model(crops, x, name="instanceid")
 

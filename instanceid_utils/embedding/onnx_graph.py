@@ -158,6 +158,7 @@ def _spell(
     backbone_layers=(),
     backbone_weights=None,
     colour_weight=0.0,
+    colour_bands=1,
 ):
     """Add the nodes of ``embedding.build_network``, in the order of its arrays."""
     planes = g.Cast(g.Transpose(INPUT, perm=[0, 3, 1, 2]), to=1)  # (B, 4, S, S), float32
@@ -185,9 +186,10 @@ def _spell(
     vectors = _dense(g, pooled, lengths, dim)
     g.dim = dim
     if colour_weight:
-        fixed = g.Mul(_hsv_histogram(g, planes, crop_size), np.float32(colour_weight))
+        fixed = _hsv_histogram(g, planes, crop_size, colour_bands)
+        fixed = g.Mul(fixed, np.float32(colour_weight))
         vectors = g.Concat(_unit(g, vectors), fixed, axis=1)
-        g.dim += 128
+        g.dim += 128 * colour_bands
     _unit(g, vectors, out=OUTPUT)
 
 
@@ -301,16 +303,16 @@ def _unit(g, vectors, out=None):
     return g.Div(vectors, g.Sqrt(g.Max(squares, np.float32(1e-12))), out=out)
 
 
-def _hsv_histogram(g, planes, crop_size):
-    """Histogram of ``HsvHistogram``, bit for bit the same bins; (B, 128).
+def _hsv_histogram(g, planes, crop_size, bands):
+    """Histogram of ``HsvHistogram``, bit for bit the same bins; (B, 128 x bands).
 
     Of 8 x 4 x 4 bins a pixel belongs to one: it is one row of an (8) and one of a (16) table,
     and the product of both tables over all pixels counts.
     """
-    n = (crop_size // 2) ** 2
+    side = crop_size // 2
     steps = g.shape(2, 2)
     thin = g.Slice(planes, g.shape(0, 0), g.shape(crop_size, crop_size), g.shape(2, 3), steps)
-    thin = g.Mul(g.Reshape(thin, g.shape(0, 4, n)), np.float32(1 / 255))
+    thin = g.Mul(g.Reshape(thin, g.shape(0, 4, side * side)), np.float32(1 / 255))
     red, green, blue, inside = (
         g.Slice(thin, g.shape(k), g.shape(k + 1), g.shape(1)) for k in range(4)
     )
@@ -318,11 +320,36 @@ def _hsv_histogram(g, planes, crop_size):
     hue = _floor(g, hue, 8)
     other = g.Add(g.Mul(_floor(g, saturation, 4), np.float32(4)), _floor(g, value, 4))
     inside = g.Cast(g.Greater(inside, np.float32(0.5)), to=1)
-    rows = g.Mul(_one_hot(g, hue, 8), inside)
-    counts = g.MatMul(rows, g.Transpose(_one_hot(g, other, 16), perm=[0, 2, 1]))
-    counts = g.Reshape(counts, g.shape(0, 128))
-    total = g.Add(g.ReduceSum(counts, g.shape(1), keepdims=1), np.float32(1e-6))
-    return g.Sqrt(g.Div(counts, total))
+    hues, others = _one_hot(g, hue, 8), g.Transpose(_one_hot(g, other, 16), perm=[0, 2, 1])
+    shares = []
+    for part in _bands(g, inside, side, bands):
+        counts = g.Reshape(g.MatMul(g.Mul(hues, part), others), g.shape(0, 128))
+        total = g.Add(g.ReduceSum(counts, g.shape(1), keepdims=1), np.float32(1e-6))
+        shares.append(g.Div(counts, total))
+    if bands == 1:
+        return g.Sqrt(shares[0])
+    return g.Sqrt(g.Mul(g.Concat(*shares, axis=1), np.float32(1 / bands)))
+
+
+def _bands(g, inside, side, bands):
+    """Split the pixels (B, 1, side x side) of a segment by the bands of its height."""
+    if bands == 1:
+        return [inside]
+    rows = g.Reshape(inside, g.shape(0, side, side))
+    rows = g.ReduceMax(rows, axes=[2], keepdims=0)
+    top = g.Cast(g.ArgMax(rows, axis=1, keepdims=1), to=1)
+    last = g.Cast(g.ArgMax(rows, axis=1, keepdims=1, select_last_index=1), to=1)
+    height = g.Add(g.Sub(last, top), np.float32(1))
+    below = g.Sub(np.arange(side, dtype=np.float32)[None], top)
+    band = g.Floor(g.Div(g.Mul(below, np.float32(bands)), height))
+    band = g.Clip(band, np.float32(0), np.float32(bands - 1))
+    band = g.Reshape(band, g.shape(0, 1, side, 1))
+    pixels = g.Reshape(inside, g.shape(0, 1, side, side))
+    flat = g.shape(0, 1, side * side)
+    return [
+        g.Reshape(g.Mul(pixels, g.Cast(g.Equal(band, np.float32(k)), to=1)), flat)
+        for k in range(bands)
+    ]
 
 
 def _hsv(g, red, green, blue):

@@ -12,7 +12,8 @@ __getattr__, __dir__, __all__ = lazy_names(
         "dataset": ("Plot", "draw_sequence", "generate"),
         "crowd": ("draw_crowd", "generate_crowds"),
         "clips": ("write_clip", "write_clips"),
-        "populations": ("population",),
+        "crowd_views": ("draw_crowd_views",),
+        "populations": ("crowd_population", "population"),
         "tracklets": ("draw_tracklet", "draw_tracklets"),
     },
 )

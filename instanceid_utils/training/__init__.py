@@ -12,6 +12,7 @@ __getattr__, __dir__, __all__ = lazy_names(
         "losses": ("LOSSES", "fraction_active", "get_loss"),
         "sampling": ("PKSampler", "random_triplets"),
         "augmentation": ("augment",),
+        "degradation": ("Degradation", "degrade"),
         "recipe": ("PROFILES", "Recipe", "profile"),
         "loop": ("Trainer", "TrainingRun", "embed_with", "train"),
         "ablation": ("METRICS", "VARIANTS", "read_table", "run_variant"),

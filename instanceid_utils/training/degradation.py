@@ -32,9 +32,13 @@ class Degradation:
     """
 
     box: float = 0.35
-    fault: float = 0.25
-    stranger: float = 0.3
-    small: float = 0.4
+    fault: float = 0.2
+    stranger: float = 0.2
+    small: float = 0.3
+
+
+#: Crops as they come from perfect masks: their background is filled, and no more.
+PERFECT = Degradation(box=0, fault=0, stranger=0, small=0)
 
 
 def degrade(crops: np.ndarray, rng: np.random.Generator, how: Degradation | None = None):

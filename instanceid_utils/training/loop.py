@@ -18,6 +18,7 @@ from instanceid_utils.embedding.network import build_network
 from instanceid_utils.embedding.tensorflow import tf
 from instanceid_utils.evaluation.retrieval import evaluate_set
 from instanceid_utils.training.augmentation import augment
+from instanceid_utils.training.degradation import degrade
 from instanceid_utils.training.losses import fraction_active, get_loss, threshold_loss
 from instanceid_utils.training.recipe import Recipe
 from instanceid_utils.training.sampling import PKSampler
@@ -121,6 +122,7 @@ class Trainer:
         )
         for batch in bar:
             crops = data.crops[batch]
+            crops = degrade(crops, rng) if recipe.degradation else crops
             crops = augment(crops, rng) if recipe.augmentation else crops.astype(np.float32)
             values.append([v.numpy() for v in self.step(crops, data.identities[batch])])
         return np.mean(values, 0)

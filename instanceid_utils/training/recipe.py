@@ -28,6 +28,9 @@ class Recipe:
         Momentum of the exponential average of the weights, which is what is kept.
     augmentation : bool
         See ``training.augment``.
+    degradation : bool
+        Whether crops are degraded before that, see ``training.degrade``: they must have the
+        background in their boxes, as ``collect(..., keep_background=True)`` leaves it.
     patience : int
         Epochs without a better validation mAP after which training stops; 0 for never.
     crop_size, dim, widths, n_bins, pooling, backbone, backbone_layers, backbone_weights
@@ -46,6 +49,7 @@ class Recipe:
     threshold_weight: float = 0.0
     averaging: float = 0.998
     augmentation: bool = True
+    degradation: bool = False
     patience: int = 0
     crop_size: int = 64
     dim: int = 128

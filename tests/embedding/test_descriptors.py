@@ -81,3 +81,14 @@ def test_known_figures_on_davis(davis_root):
     hsv = evaluate_retrieval(hsv_histogram(crops), *where, n_bootstrap=0)
     figures = [(r.rank1, r.auc, r.tar_at_far_1pct) for r in (raw, hsv)]
     np.testing.assert_allclose(figures, [(0.666, 0.808, 0.23), (0.921, 0.976, 0.71)], atol=0.02)
+
+
+def test_bands_tell_a_red_shirt_over_blue_trousers_from_the_reverse():
+    crops = np.zeros((2, 16, 16, 4), np.uint8)
+    crops[:, 4:12, 4:12, 3] = 255
+    crops[0, 4:8, ..., 0] = crops[0, 8:12, ..., 2] = 200
+    crops[1, 4:8, ..., 2] = crops[1, 8:12, ..., 0] = 200
+    whole, halves = hsv_histogram(crops), hsv_histogram(crops, bands=2)
+    assert whole[0] @ whole[1] > 0.999 and halves[0] @ halves[1] < 1e-6
+    assert halves.shape == (2, 256)
+    np.testing.assert_allclose(np.linalg.norm(halves, axis=1), 1, rtol=1e-6)

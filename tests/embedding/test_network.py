@@ -90,16 +90,19 @@ def test_features_of_several_layers_of_a_backbone_are_pooled():
         build_network(64, 8, backbone="MobileNetV2", backbone_layers=("block_99_add",))
 
 
-def test_the_fixed_histogram_is_that_of_the_descriptor():
+@pytest.mark.parametrize("bands", [1, 2, 3])
+def test_the_fixed_histogram_is_that_of_the_descriptor(bands):
     images = crops(4, 64)
     images[..., 3] = np.where(images[..., 3] > 100, 255, 0)
+    images[0, :20, :, 3] = images[1, 50:, :, 3] = 0  # bands are those of the segment
     plain = build_network(64, 8, widths=(4, 8, 8), n_bins=8)
-    joined = build_network(64, 8, widths=(4, 8, 8), n_bins=8, colour_weight=1.0)
+    colour = {"colour_weight": 1.0, "colour_bands": bands}
+    joined = build_network(64, 8, widths=(4, 8, 8), n_bins=8, **colour)
     joined.set_weights(plain.get_weights())
     found = joined(images).numpy() * np.sqrt(2)
     np.testing.assert_allclose(found[:, :8], plain(images).numpy(), atol=1e-4)
     # OpenCV rounds hue and saturation to bytes: a few pixels change sides.
-    every_second = hsv_histogram(images[:, ::2, ::2])
+    every_second = hsv_histogram(images[:, ::2, ::2], bands=bands)
     np.testing.assert_allclose((found[:, 8:] * every_second).sum(1), 1, atol=0.01)
 
 

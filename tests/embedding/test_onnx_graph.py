@@ -15,6 +15,13 @@ ARCHITECTURES = {
     "plain": {"crop_size": 16, "dim": 8, "widths": [4, 8, 8], "n_bins": 8, "pooling": "plain"},
     "masked": {"crop_size": 24, "dim": 16, "widths": [4, 8, 12], "n_bins": 0},
     "with colour": {"crop_size": 32, "dim": 8, "widths": [4, 4, 8], "colour_weight": 0.7},
+    "bands of colour": {
+        "crop_size": 32,
+        "dim": 8,
+        "widths": [4, 4, 8],
+        "colour_weight": 1.0,
+        "colour_bands": 3,
+    },
     "MobileNetV2": {
         "crop_size": 64,
         "dim": 8,

@@ -35,11 +35,13 @@ def test_one_command_makes_weights_card_and_threshold(tmp_path, cache, monkeypat
     fitted = []  # the fit itself takes minutes, and has a test of its own
     monkeypatch.setattr(pretrain, "fit_evidence", fitted.append)
     out = tmp_path / "w" / "test.json"
-    sizes = "--identities 8 --views 4 --validation 4 --calibration 6 --epochs 1 --workers 1"
-    argv = [*sizes.split(), "--out", str(out), "--work", str(tmp_path / "work")]
+    sizes = (
+        "--identities 8 --views 4 --validation 4 --calibration 6 --epochs 1 --workers 1 --crowds 1"
+    )
+    argv = [*sizes.split(), "--workers", "1", "--out", str(out), "--work", str(tmp_path / "work")]
     assert pretrain.main(argv) == out
     embedder = Embedder.pretrained(out)
-    assert 0 < embedder.threshold <= 2 and embedder.dim == 8 + 128
+    assert 0 < embedder.threshold <= 2 and embedder.dim == 8 + 2 * 128
     assert fitted == [["--weights", str(out)]]
     assert "--identities 8" in embedder.card["command"]
     assert "generated: HSV histogram" in capsys.readouterr().out
