@@ -36,6 +36,15 @@ EXAMPLES = {
   {prog} track street.mp4 --masks det.txt       # boxes: MOT-Challenge, Ultralytics, CVAT
   {prog} track cam2.mp4 --masks cam2.txt --gallery known.gallery
   {prog} track street.mp4 --resume              # after Ctrl-C""",
+    "archive": """examples:
+  {prog} archive build shop/ --out shop_archive
+  {prog} archive build --help""",
+    "archive build": """examples:
+  {prog} archive build dives/*.mp4 --masks "{{stem}}.json" --out season
+  {prog} archive build --resume --out season           # after Ctrl-C, or a power cut
+  {prog} archive build new/*.mp4 --masks "{{stem}}.json" --add --out season
+  {prog} archive build week.txt --out shop --scheduler tcp://10.0.0.1:8786
+  {prog} track gate.mp4 --gallery season/archive.gallery""",
     "extract": """examples:
   {prog} extract data/generated --out segments
   {prog} extract DAVIS --sequences soapbox dogs-jump --size 96""",
@@ -76,7 +85,8 @@ def build_parser() -> argparse.ArgumentParser:
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         add_arguments(command)
-        command.add_argument("--quiet", action="store_true", help="no progress bar")
+        if name != "archive":
+            command.add_argument("--quiet", action="store_true", help="no progress bar")
     return parser
 
 
@@ -87,6 +97,16 @@ def _track(parser):
         "--masks",
         help="masks or boxes of the video; without them, what moves before a fixed camera",
     )
+    add("--out", metavar="DIR", help="folder of the results (default: VIDEO's name + _tracked)")
+    add("--gallery", metavar="FILE", help="go on with the IDs of this gallery, and save it there")
+    add("--wait", action="store_true", help="if another process updates the gallery, wait for it")
+    add("--resume", action="store_true", help="go on where the same command was stopped")
+    _how(parser)
+
+
+def _how(parser):
+    """Add how a video is tracked, which is the same for one and for an archive of them."""
+    add = parser.add_argument
     add("--format", choices=FORMATS, help="of the masks; told from the file by default")
     add("--sequence", help="which video of a YouTube-VIS or CocoVID file, by name or id")
     add("--keep-void", action="store_true", help="255 in palette PNGs is an object")
@@ -112,7 +132,6 @@ def _track(parser):
     add("--sensitivity", type=float, default=1.0, help="of mog2 and knn (default 1)")
     add("--min-area", type=int, metavar="PIXELS", help="smallest segment (default 16)")
     add("--min-score", type=float, help="of masks that have scores (default 0.5)")
-    add("--out", metavar="DIR", help="folder of the results (default: VIDEO's name + _tracked)")
     add(
         "--outputs",
         nargs="+",
@@ -121,8 +140,6 @@ def _track(parser):
         metavar="NAME",
         help=f"some of: {', '.join(OUTPUTS)}",
     )
-    add("--gallery", metavar="FILE", help="go on with the IDs of this gallery, and save it there")
-    add("--wait", action="store_true", help="if another process updates the gallery, wait for it")
     add("--weights", metavar="CARD", help="weights (.json) other than the shipped ones")
     either = parser.add_mutually_exclusive_group().add_argument
     either(
@@ -159,7 +176,52 @@ def _track(parser):
         action="store_true",
         help="leave out what was seen too seldom or too badly to be found again",
     )
-    add("--resume", action="store_true", help="go on where the same command was stopped")
+
+
+def _archive(parser):
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    for name, (add_arguments, text) in _ACTIONS.items():
+        action = actions.add_parser(
+            name,
+            help=text,
+            description=f"{text[0].upper()}{text[1:]}.",
+            epilog=EXAMPLES[f"archive {name}"].format(prog=PROG),
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        add_arguments(action)
+
+
+def _archive_build(parser):
+    add = parser.add_argument
+    add(
+        "videos",
+        nargs="*",
+        metavar="VIDEO",
+        help="videos, folders of them or of images, patterns, text files with one of these in a line",
+    )
+    add("--out", required=True, metavar="DIR", help="folder of the archive")
+    add(
+        "--masks",
+        metavar="PATTERN",
+        help="masks or boxes of each video, with {stem}, {name} or {folder}, such as "
+        "'{stem}.json'; without them, what moves before a fixed camera",
+    )
+    add("--resume", action="store_true", help="go on where a build was stopped or killed")
+    add("--add", action="store_true", help="add videos to an archive")
+    either = parser.add_mutually_exclusive_group().add_argument
+    either("--scheduler", metavar="ADDRESS", help="of Dask, to use its workers: tcp://HOST:8786")
+    either(
+        "--workers",
+        type=int,
+        metavar="N",
+        help="processes on this machine (default: one for each core; 0: none, without Dask)",
+    )
+    add("--wait", action="store_true", help="if another process builds this archive, wait for it")
+    add("--quiet", action="store_true", help="no progress bar")
+    n_own = len(parser._actions)
+    _how(parser)
+    for action in parser._actions[n_own:]:  # what is not told is that of the archive
+        action.default = argparse.SUPPRESS
 
 
 def _data_root(add):
@@ -257,8 +319,12 @@ def _export(parser):
     add("--weights", metavar="CARD", help="weights (.json) other than the shipped ones")
 
 
+_ACTIONS = {
+    "build": (_archive_build, "track many videos and join who they show into one set of IDs")
+}
 _COMMANDS = {
     "track": (_track, "track the objects of a video, from a file to a folder of results"),
+    "archive": (_archive, "many videos, one set of identities"),
     "extract": (_extract, "cut the segments of a data set out as crops with a manifest"),
     "convert": (_convert, "convert crops to files in the MNIST format"),
     "train": (_train, "train an embedding with triplet loss on extracted segments"),
