@@ -197,7 +197,7 @@ def _archive_build(parser):
         "videos",
         nargs="*",
         metavar="VIDEO",
-        help="videos, folders of them or of images, patterns, text files with one of these in a line",
+        help="videos, folders of them or of images, patterns, lists (.txt) of these",
     )
     add("--out", required=True, metavar="DIR", help="folder of the archive")
     add(
@@ -359,7 +359,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _missing(error):
     if error.name in ("torch", "torchvision"):
         return str(error)
-    return f'needs {error.name}, which is not installed: pip install "instanceid-utils[train]"'
+    extra = "archive" if (error.name or "").split(".")[0] in ("dask", "distributed") else "train"
+    return f'needs {error.name}, which is not installed: pip install "instanceid-utils[{extra}]"'
 
 
 def _one_line(error):

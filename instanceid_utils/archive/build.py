@@ -143,7 +143,7 @@ def build_archive(
     Stopped
         On Ctrl-C.
     """
-    folder = Path(out)
+    folder = Path(out).absolute()  # workers may stand elsewhere
     named = find_videos(videos) if videos else []
     _begun(folder, resume, add)  # before anything is made
     folder.mkdir(parents=True, exist_ok=True)

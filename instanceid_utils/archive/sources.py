@@ -52,7 +52,7 @@ def find_videos(named: Sequence[str]) -> list[str]:
     Returns
     -------
     list of str
-        Each once, in natural order.
+        Each once, from the root, in natural order.
 
     Raises
     ------
@@ -62,7 +62,7 @@ def find_videos(named: Sequence[str]) -> list[str]:
     found: dict[str, str] = {}
     for name in named:
         for path in _meant(str(name)):
-            found.setdefault(os.path.realpath(path), path)
+            found.setdefault(os.path.realpath(path), os.path.abspath(path))
     return sorted(found.values(), key=natural_key)
 
 
@@ -146,7 +146,7 @@ def masks_of(source: str, pattern: str | None) -> str | None:
         ) from error
     for candidate in (path.parent / name, Path(name)):
         if candidate.exists():
-            return str(candidate)
+            return os.path.abspath(candidate)
     raise FileNotFoundError(f"{source}: no masks for it, there is no {path.parent / name}")
 
 
