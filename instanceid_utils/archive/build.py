@@ -22,6 +22,7 @@ from instanceid_utils.archive import folder as layout
 from instanceid_utils.archive.fixes import read_fixes
 from instanceid_utils.archive.joining import join
 from instanceid_utils.archive.records import write_records
+from instanceid_utils.archive.report import write_report
 from instanceid_utils.archive.sources import HASHES, find_videos, look_at
 from instanceid_utils.archive.tasks import (
     Job,
@@ -268,6 +269,7 @@ class _Runner:
         self._write(tracks, joined)
         clock.append(time.perf_counter())
         self._save_index(True)
+        write_report(layout.Archive(self.folder))
         failed = {e["source"]: e["error"] for e in self.entries.values() if e["error"]}
         spent = [round(b - a, 3) for a, b in zip(clock, clock[1:])]
         return BuildResult(
