@@ -38,6 +38,8 @@ EXAMPLES = {
   {prog} track street.mp4 --resume              # after Ctrl-C""",
     "archive": """examples:
   {prog} archive build shop/ --out shop_archive
+  {prog} archive find shop_archive photo.jpg --box 40,20,110,240
+  {prog} archive fix shop_archive --merge 3 7
   {prog} archive build --help""",
     "archive build": """examples:
   {prog} archive build dives/*.mp4 --masks "{{stem}}.json" --out season
@@ -45,6 +47,14 @@ EXAMPLES = {
   {prog} archive build new/*.mp4 --masks "{{stem}}.json" --add --out season
   {prog} archive build week.txt --out shop --scheduler tcp://10.0.0.1:8786
   {prog} track gate.mp4 --gallery season/archive.gallery""",
+    "archive find": """examples:
+  {prog} archive find season photo.jpg --box 40,20,110,240
+  {prog} archive find season gate:120:7         # like identity 7 in frame 120 of gate.mp4
+  {prog} archive find season photo.jpg --out who  # who.csv and who.png""",
+    "archive fix": """examples:
+  {prog} archive fix season --merge 3 7         # they are one
+  {prog} archive fix season --split 3 gate:2 yard:1  # these sightings of 3 are another one
+  {prog} archive build --add new/ --out season  # what was decided still holds""",
     "extract": """examples:
   {prog} extract data/generated --out segments
   {prog} extract DAVIS --sequences soapbox dogs-jump --size 96""",
@@ -224,6 +234,40 @@ def _archive_build(parser):
         action.default = argparse.SUPPRESS
 
 
+def _archive_find(parser):
+    add = parser.add_argument
+    add("folder", metavar="DIR", help="folder of the archive")
+    add("query", metavar="IMAGE|VIDEO:FRAME:ID", help="a picture, or an identity where it is seen")
+    add("--box", type=_box, metavar="X,Y,W,H", help="of the object in the picture (default: all)")
+    add("--k", type=int, default=10, metavar="N", help="how many to find (default 10)")
+    add("--out", metavar="NAME", help="write the table to NAME.csv, the pictures to NAME.png")
+
+
+def _archive_fix(parser):
+    add = parser.add_argument
+    add("folder", metavar="DIR", help="folder of the archive")
+    either = parser.add_mutually_exclusive_group(required=True).add_argument
+    either("--merge", nargs="+", type=int, metavar="ID", help="two identities or more that are one")
+    either(
+        "--split",
+        nargs="+",
+        metavar=("ID", "VIDEO:LOCAL_ID"),
+        help="an identity, and those of its sightings (sightings.csv) that are somebody else",
+    )
+    add("--wait", action="store_true", help="if another process changes the archive, wait for it")
+    add("--quiet", action="store_true", help="no progress bar")
+
+
+def _box(text):
+    try:
+        numbers = [float(part) for part in text.split(",")]
+    except ValueError:
+        numbers = []
+    if len(numbers) != 4:
+        raise argparse.ArgumentTypeError(f"expected four numbers as in 40,20,110,240, got {text!r}")
+    return numbers
+
+
 def _data_root(add):
     add("data_root", help="folder in the DAVIS layout; one named 'generated' is made if missing")
     add("--sequences", nargs="+", metavar="NAME", help="all by default")
@@ -320,7 +364,9 @@ def _export(parser):
 
 
 _ACTIONS = {
-    "build": (_archive_build, "track many videos and join who they show into one set of IDs")
+    "build": (_archive_build, "track many videos and join who they show into one set of IDs"),
+    "find": (_archive_find, "find the identities that look most like a picture, or like another"),
+    "fix": (_archive_fix, "merge identities by hand, or split one"),
 }
 _COMMANDS = {
     "track": (_track, "track the objects of a video, from a file to a folder of results"),
