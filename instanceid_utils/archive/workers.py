@@ -18,6 +18,8 @@ logger = logging.getLogger(__name__)
 
 PATIENCE = 600  # seconds without the scheduler before it is given up
 _RETRY = 1.0  # seconds between two looks for it
+# A terminal's Ctrl-C reaches all processes; the workers leave it to the one that started them.
+_LEAVE_CTRL_C = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)"
 _DEATHS = 3  # workers that a task may take with it before it is given up
 
 
@@ -166,6 +168,7 @@ def _client(n, scheduler):
                 processes=True,
                 memory_limit=0,
                 dashboard_address=":0",
+                preload=[_LEAVE_CTRL_C],
             ) as cluster,
             Client(cluster) as client,
         ):
