@@ -13,7 +13,7 @@ BROWSER := .venv/.installed-browser
 NOTEBOOK := MPLBACKEND=module://matplotlib_inline.backend_inline TQDM_DELAY=1000000000
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test fuzz test-core test-adapters test-browser screenshots lab notebooks bench pretrain lock clean
+.PHONY: help setup run test fuzz kills test-core test-adapters test-browser screenshots lab notebooks bench pretrain lock clean
 
 help: ## show this list
 	@echo "make TARGET, with PYTHON=/path/to/python3.11 where the right Python is not found by itself"
@@ -40,6 +40,9 @@ test: $(INSTALLED) ## ruff, order of imports, types, unit tests, doctests, noteb
 
 fuzz: $(INSTALLED) ## 20,000 changed files for each reader; some minutes
 	@INSTANCEID_FUZZ=20000 $(PY) -m pytest tests/test_fuzz.py -q
+
+kills: $(INSTALLED) ## an archive whose build is killed at 50 random instants; some minutes
+	@INSTANCEID_ARCHIVE_KILLS=50 $(PY) -m pytest tests/archive/test_workers.py -q -k killed_at_random
 
 # The package alone in a fresh environment, as beside other people's models: no TensorFlow.
 test-core: $(INSTALLED) ## what tracks, with the newest packages and with the oldest it allows

@@ -36,6 +36,25 @@ EXAMPLES = {
   {prog} track street.mp4 --masks det.txt       # boxes: MOT-Challenge, Ultralytics, CVAT
   {prog} track cam2.mp4 --masks cam2.txt --gallery known.gallery
   {prog} track street.mp4 --resume              # after Ctrl-C""",
+    "archive": """examples:
+  {prog} archive build shop/ --out shop_archive
+  {prog} archive find shop_archive photo.jpg --box 40,20,110,240
+  {prog} archive fix shop_archive --merge 3 7
+  {prog} archive build --help""",
+    "archive build": """examples:
+  {prog} archive build dives/*.mp4 --masks "{{stem}}.json" --out season
+  {prog} archive build --resume --out season           # after Ctrl-C, or a power cut
+  {prog} archive build new/*.mp4 --masks "{{stem}}.json" --add --out season
+  {prog} archive build week.txt --out shop --scheduler tcp://10.0.0.1:8786
+  {prog} track gate.mp4 --gallery season/archive.gallery""",
+    "archive find": """examples:
+  {prog} archive find season photo.jpg --box 40,20,110,240
+  {prog} archive find season gate:120:7         # like identity 7 in frame 120 of gate.mp4
+  {prog} archive find season photo.jpg --out who  # who.csv and who.png""",
+    "archive fix": """examples:
+  {prog} archive fix season --merge 3 7         # they are one
+  {prog} archive fix season --split 3 gate:2 yard:1  # these sightings of 3 are another one
+  {prog} archive build --add new/ --out season  # what was decided still holds""",
     "extract": """examples:
   {prog} extract data/generated --out segments
   {prog} extract DAVIS --sequences soapbox dogs-jump --size 96""",
@@ -76,7 +95,8 @@ def build_parser() -> argparse.ArgumentParser:
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         add_arguments(command)
-        command.add_argument("--quiet", action="store_true", help="no progress bar")
+        if name != "archive":
+            command.add_argument("--quiet", action="store_true", help="no progress bar")
     return parser
 
 
@@ -87,6 +107,16 @@ def _track(parser):
         "--masks",
         help="masks or boxes of the video; without them, what moves before a fixed camera",
     )
+    add("--out", metavar="DIR", help="folder of the results (default: VIDEO's name + _tracked)")
+    add("--gallery", metavar="FILE", help="go on with the IDs of this gallery, and save it there")
+    add("--wait", action="store_true", help="if another process updates the gallery, wait for it")
+    add("--resume", action="store_true", help="go on where the same command was stopped")
+    _how(parser)
+
+
+def _how(parser):
+    """Add how a video is tracked, which is the same for one and for an archive of them."""
+    add = parser.add_argument
     add("--format", choices=FORMATS, help="of the masks; told from the file by default")
     add("--sequence", help="which video of a YouTube-VIS or CocoVID file, by name or id")
     add("--keep-void", action="store_true", help="255 in palette PNGs is an object")
@@ -112,7 +142,6 @@ def _track(parser):
     add("--sensitivity", type=float, default=1.0, help="of mog2 and knn (default 1)")
     add("--min-area", type=int, metavar="PIXELS", help="smallest segment (default 16)")
     add("--min-score", type=float, help="of masks that have scores (default 0.5)")
-    add("--out", metavar="DIR", help="folder of the results (default: VIDEO's name + _tracked)")
     add(
         "--outputs",
         nargs="+",
@@ -121,8 +150,6 @@ def _track(parser):
         metavar="NAME",
         help=f"some of: {', '.join(OUTPUTS)}",
     )
-    add("--gallery", metavar="FILE", help="go on with the IDs of this gallery, and save it there")
-    add("--wait", action="store_true", help="if another process updates the gallery, wait for it")
     add("--weights", metavar="CARD", help="weights (.json) other than the shipped ones")
     either = parser.add_mutually_exclusive_group().add_argument
     either(
@@ -159,7 +186,86 @@ def _track(parser):
         action="store_true",
         help="leave out what was seen too seldom or too badly to be found again",
     )
-    add("--resume", action="store_true", help="go on where the same command was stopped")
+
+
+def _archive(parser):
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    for name, (add_arguments, text) in _ACTIONS.items():
+        action = actions.add_parser(
+            name,
+            help=text,
+            description=f"{text[0].upper()}{text[1:]}.",
+            epilog=EXAMPLES[f"archive {name}"].format(prog=PROG),
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        add_arguments(action)
+
+
+def _archive_build(parser):
+    add = parser.add_argument
+    add(
+        "videos",
+        nargs="*",
+        metavar="VIDEO",
+        help="videos, folders of them or of images, patterns, lists (.txt) of these",
+    )
+    add("--out", required=True, metavar="DIR", help="folder of the archive")
+    add(
+        "--masks",
+        metavar="PATTERN",
+        help="masks or boxes of each video, with {stem}, {name} or {folder}, such as "
+        "'{stem}.json'; without them, what moves before a fixed camera",
+    )
+    add("--resume", action="store_true", help="go on where a build was stopped or killed")
+    add("--add", action="store_true", help="add videos to an archive")
+    either = parser.add_mutually_exclusive_group().add_argument
+    either("--scheduler", metavar="ADDRESS", help="of Dask, to use its workers: tcp://HOST:8786")
+    either(
+        "--workers",
+        type=int,
+        metavar="N",
+        help="processes on this machine (default: one for each core; 0: none, without Dask)",
+    )
+    add("--wait", action="store_true", help="if another process builds this archive, wait for it")
+    add("--quiet", action="store_true", help="no progress bar")
+    n_own = len(parser._actions)
+    _how(parser)
+    for action in parser._actions[n_own:]:  # what is not told is that of the archive
+        action.default = argparse.SUPPRESS
+
+
+def _archive_find(parser):
+    add = parser.add_argument
+    add("folder", metavar="DIR", help="folder of the archive")
+    add("query", metavar="IMAGE|VIDEO:FRAME:ID", help="a picture, or an identity where it is seen")
+    add("--box", type=_box, metavar="X,Y,W,H", help="of the object in the picture (default: all)")
+    add("--k", type=int, default=10, metavar="N", help="how many to find (default 10)")
+    add("--out", metavar="NAME", help="write the table to NAME.csv, the pictures to NAME.png")
+
+
+def _archive_fix(parser):
+    add = parser.add_argument
+    add("folder", metavar="DIR", help="folder of the archive")
+    either = parser.add_mutually_exclusive_group(required=True).add_argument
+    either("--merge", nargs="+", type=int, metavar="ID", help="two identities or more that are one")
+    either(
+        "--split",
+        nargs="+",
+        metavar=("ID", "VIDEO:LOCAL_ID"),
+        help="an identity, and those of its sightings (sightings.csv) that are somebody else",
+    )
+    add("--wait", action="store_true", help="if another process changes the archive, wait for it")
+    add("--quiet", action="store_true", help="no progress bar")
+
+
+def _box(text):
+    try:
+        numbers = [float(part) for part in text.split(",")]
+    except ValueError:
+        numbers = []
+    if len(numbers) != 4:
+        raise argparse.ArgumentTypeError(f"expected four numbers as in 40,20,110,240, got {text!r}")
+    return numbers
 
 
 def _data_root(add):
@@ -257,8 +363,14 @@ def _export(parser):
     add("--weights", metavar="CARD", help="weights (.json) other than the shipped ones")
 
 
+_ACTIONS = {
+    "build": (_archive_build, "track many videos and join who they show into one set of IDs"),
+    "find": (_archive_find, "find the identities that look most like a picture, or like another"),
+    "fix": (_archive_fix, "merge identities by hand, or split one"),
+}
 _COMMANDS = {
     "track": (_track, "track the objects of a video, from a file to a folder of results"),
+    "archive": (_archive, "many videos, one set of identities"),
     "extract": (_extract, "cut the segments of a data set out as crops with a manifest"),
     "convert": (_convert, "convert crops to files in the MNIST format"),
     "train": (_train, "train an embedding with triplet loss on extracted segments"),
@@ -293,7 +405,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _missing(error):
     if error.name in ("torch", "torchvision"):
         return str(error)
-    return f'needs {error.name}, which is not installed: pip install "instanceid-utils[train]"'
+    extra = "archive" if (error.name or "").split(".")[0] in ("dask", "distributed") else "train"
+    return f'needs {error.name}, which is not installed: pip install "instanceid-utils[{extra}]"'
 
 
 def _one_line(error):

@@ -60,6 +60,13 @@ def track(args: Namespace) -> None:
         print(f"  {name + ':':15}{path}")
 
 
+def archive(args: Namespace) -> None:
+    """Do what `archive_commands` has for the action."""
+    from instanceid_utils import archive_commands
+
+    getattr(archive_commands, args.action)(args)
+
+
 def extract(args: Namespace) -> None:
     """Cut segments out; see `data.extract`."""
     from instanceid_utils.data.extraction import extract

@@ -20,6 +20,7 @@ each video with the IDs of the archive, and who was seen where. A folder holds i
                             (that it is one with the rest of its identity; empty if it is alone)
 ``archive.gallery``         a `gallery.Gallery` of the identities
 ``fixes.json``              what a person decided, by (key, local ID): outlives all else
+``report.html``             who was seen where, to look at and search; one file, no network
 ``renumbered.csv``          old and new identity, where the last build changed a number
 ==========================  ================================================================
 
@@ -36,6 +37,7 @@ __getattr__, __dir__, __all__ = lazy_names(
         "tracks": ("Tracks",),
         "joining": ("Joined", "JoinLimits", "join"),
         "fixes": ("read_fixes", "write_fixes"),
+        "report": ("write_report",),
         "search": ("Found", "Match", "find"),
         "corrections": ("merge", "split"),
         "build": ("BuildResult", "Stopped", "build_archive"),

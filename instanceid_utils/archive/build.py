@@ -22,7 +22,8 @@ from instanceid_utils.archive import folder as layout
 from instanceid_utils.archive.fixes import read_fixes
 from instanceid_utils.archive.joining import join
 from instanceid_utils.archive.records import write_records
-from instanceid_utils.archive.sources import Video, find_videos, look_at
+from instanceid_utils.archive.report import write_report
+from instanceid_utils.archive.sources import HASHES, find_videos, look_at
 from instanceid_utils.archive.tasks import (
     Job,
     is_tracked,
@@ -32,8 +33,9 @@ from instanceid_utils.archive.tasks import (
     write_task,
 )
 from instanceid_utils.archive.tracks import Tracks
-from instanceid_utils.archive.workers import run_tasks
+from instanceid_utils.archive.workers import Workers
 from instanceid_utils.atomic_files import write_atomically
+from instanceid_utils.gallery.file_lock import locked
 from instanceid_utils.tracking.evidence import Evidence
 
 # What `track_video` is given for every video, with its defaults.
@@ -97,6 +99,7 @@ def build_archive(
     add: bool = False,
     workers: int | None = None,
     scheduler: str | None = None,
+    wait: bool | float = False,
     progress: bool = True,
     say: Callable = print,
     **settings: Any,
@@ -113,17 +116,20 @@ def build_archive(
         Pattern, see `sources.masks_of`.
     resume : bool
         Go on where a build was stopped or killed. Videos that are tracked are not tracked again,
-        those that failed are. Settings and videos may be left out: they are the archive's.
+        those that failed are tried again. Settings and videos may be left out: they are the
+        archive's.
     add : bool
         Add videos to those that are there.
     workers, scheduler
         See `workers.run_tasks`.
+    wait : bool or float
+        If another process builds this archive: wait, see `gallery.locked`.
     progress : bool
     say : callable
         Called with a line for the user.
     **settings
         Of `TRACK_SETTINGS` and `WRITE_SETTINGS`, as `app.track_video` has them; ``weights`` is the
-        path of a card. An archive has one set of them.
+        path of a card. An archive has one set of them; those of writing may change later.
 
     Returns
     -------
@@ -138,23 +144,26 @@ def build_archive(
     Stopped
         On Ctrl-C.
     """
-    folder = Path(out)
-    begun = _begun(folder, resume, add)
-    facts = _settings(settings, begun)
+    folder = Path(out).absolute()  # workers may stand elsewhere
     named = find_videos(videos) if videos else []
+    _begun(folder, resume, add)  # before anything is made
     folder.mkdir(parents=True, exist_ok=True)
-    entries = _entries(begun, look_at(named, masks, folder), add, say)
-    if not entries:
-        raise ValueError("expected the names of videos")
-    runner = _Runner(folder, facts, progress, {"workers": workers, "scheduler": scheduler}, say)
-    try:
-        return runner.run(entries)
-    except KeyboardInterrupt as stop:
-        n = sum(is_tracked(folder, job) for job in runner.jobs.values())
-        raise Stopped(
-            f"stopped; {n} of {len(entries)} videos are tracked, and the same command with "
-            "--resume goes on"
-        ) from stop
+    with locked(folder / layout.INDEX, wait=wait):
+        begun = _begun(folder, resume, add)
+        facts = _settings(settings, begun)
+        entries = _entries(begun, named, masks, folder, add, say)
+        if not entries:
+            raise ValueError("expected the names of videos")
+        runner = _Runner(folder, facts, progress, say)
+        try:
+            with Workers(workers, scheduler, runner.tell) as runner.workers:
+                return runner.run(entries)
+        except KeyboardInterrupt as stop:
+            n = sum(is_tracked(folder, job) for job in runner.jobs.values())
+            raise Stopped(
+                f"stopped; {n} of {len(entries)} videos are tracked, and the same command with "
+                "--resume goes on"
+            ) from stop
 
 
 def _begun(folder, resume, add):
@@ -162,7 +171,7 @@ def _begun(folder, resume, add):
     if not (folder / layout.INDEX).exists():
         if add:
             raise FileNotFoundError(f"{folder}: there is no archive to add to")
-        if folder.exists() and any(folder.iterdir()) and not resume:
+        if folder.exists() and not resume and not _is_ours(folder):
             raise FileExistsError(f"{folder}: in the way, and not an archive")
         return None
     if not (resume or add):
@@ -170,6 +179,11 @@ def _begun(folder, resume, add):
             f"{folder}: there is an archive already; --resume goes on with it, --add adds to it"
         )
     return layout.read_index(folder)
+
+
+def _is_ours(folder):
+    """Tell whether a folder holds nothing but what a build begins with."""
+    return all(p.name in (HASHES, "tracks") or p.name.startswith(".") for p in folder.iterdir())
 
 
 def _settings(given, begun):
@@ -187,47 +201,54 @@ def _settings(given, begun):
     if facts["threshold"] is None:
         facts["threshold"] = embedder.threshold
     for name, value in facts.items():
-        if begun is not None and begun["settings"].get(name) != value:
+        if (
+            begun is not None
+            and name not in WRITE_SETTINGS
+            and begun["settings"].get(name) != value
+        ):
             raise ValueError(
                 f"{name}: this archive was built with {begun['settings'].get(name)!r}, not with "
-                f"{value!r}; IDs of both kinds cannot be joined"
+                f"{value!r}; what is tracked in one way cannot be joined with the other"
             )
     if facts["threshold"] is None:
         raise ValueError(f"{facts['weights']}: has no calibrated threshold; give --threshold")
     return facts
 
 
-def _entries(begun, videos: list[Video], add, say):
+def _entries(begun, named, masks, folder, add, say):
     """Return the entries of the index, by key and in order of it."""
-    entries = {}
-    if begun is not None and (add or not videos):
-        entries = {entry["key"]: entry for entry in begun["videos"]}
-    by_content = {e["sha256"]: e["source"] for e in entries.values() if e["sha256"]}
-    for video in videos:
-        first = by_content.setdefault(video.sha256, video.source) if video.sha256 else video.source
-        if first != video.source:
-            say(f"{video.source}: the same as {first}, left out")
+    before = [] if begun is None else begun["videos"]
+    known = {os.path.realpath(entry["source"]) for entry in before}
+    strange = [source for source in named if os.path.realpath(source) not in known]
+    if begun is not None and strange and not add:
+        raise ValueError(f"{strange[0]}: not in this archive; --add brings it in")
+    again = [(e["source"], e["pattern"]) for e in before if e["error"] and e["source"] not in named]
+    found = look_at([(source, masks) for source in named] + again, folder)
+    anew = {os.path.realpath(video.source) for video in found}
+    entries = {e["key"]: e for e in before if os.path.realpath(e["source"]) not in anew}
+    by_content = {e["sha256"]: e for e in before if e["key"] in entries}
+    for video in found:
+        same = by_content.get(video.sha256) if video.sha256 else None
+        if same is not None and os.path.exists(same["source"]):
+            say(f"{video.source}: the same as {same['source']}, left out")
             continue
-        entries = {k: e for k, e in entries.items() if e["source"] != video.source or e["sha256"]}
-        entries[video.key] = {
-            "key": video.key,
-            "source": video.source,
-            "masks": video.masks,
-            "sha256": video.sha256,
-            "n_frames": 0,
-            "fps": None,
-            "error": video.error,
-        }
+        if same is not None:  # it was moved
+            del entries[same["key"]]
+        entry = {**video._asdict(), "key": video.key, "n_frames": 0, "fps": None}
+        entries[video.key] = by_content[video.sha256] = entry
     return {key: entries[key] for key in sorted(entries)}
 
 
 class _Runner:
     """One run of `build_archive`, step by step."""
 
-    def __init__(self, folder, facts, progress, where, say):
-        self.folder, self.facts, self.progress = folder, facts, progress
-        self.where, self.say = where, say
-        self.jobs, self.entries = {}, {}
+    def __init__(self, folder, facts, progress, say):
+        self.folder, self.facts, self.progress, self.say = folder, facts, progress, say
+        self.jobs, self.entries, self.workers = {}, {}, None
+
+    def tell(self, line):
+        """Say something beside a bar."""
+        tqdm.write(line) if self.progress else self.say(line)
 
     def run(self, entries):
         self.entries = entries
@@ -248,6 +269,7 @@ class _Runner:
         self._write(tracks, joined)
         clock.append(time.perf_counter())
         self._save_index(True)
+        write_report(layout.Archive(self.folder))
         failed = {e["source"]: e["error"] for e in self.entries.values() if e["error"]}
         spent = [round(b - a, 3) for a, b in zip(clock, clock[1:])]
         return BuildResult(
@@ -272,10 +294,7 @@ class _Runner:
                 bar.set_postfix_str(f"{n / max(hours, 1e-9):.0f} videos/h", refresh=False)
                 bar.update()
 
-            def say(line):
-                tqdm.write(line) if self.progress else self.say(line)
-
-            errors = run_tasks(function, jobs, done=done, say=say, **self.where)
+            errors = self.workers.run(function, jobs, done)
         for key in jobs:
             error = errors.get(key)
             self.entries[key]["error"] = None if error is None else _one_line(error)

@@ -29,7 +29,8 @@ def merge(folder: str | os.PathLike, identities: Iterable[int], **options: Any) 
     identities : iterable of int
         Two or more.
     **options
-        Of `build_archive`, which joins and writes anew: ``workers``, ``scheduler``, ``progress``.
+        Of `build_archive`, which joins and writes anew: ``workers``, ``scheduler``, ``progress``,
+        ``wait``.
 
     Returns
     -------
@@ -104,7 +105,7 @@ def split(
 
 def _decided(folder, decide, options):
     """Note a decision if all of them can be obeyed, and build by it."""
-    with locked(Archive(folder).folder / FIXES):
+    with locked(Archive(folder).folder / FIXES, wait=options.get("wait", False)):
         archive = Archive(folder)
         same, different, name = decide(archive, *read_fixes(folder))
         same, different = _once(same), _once(different)

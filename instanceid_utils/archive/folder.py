@@ -15,6 +15,7 @@ from instanceid_utils.json_files import read_json
 FORMAT, VERSION = "instanceid archive", 1
 INDEX, IDENTITIES, SIGHTINGS = "archive.json", "identities.csv", "sightings.csv"
 GALLERY, FIXES, RENUMBERED = "archive.gallery", "fixes.json", "renumbered.csv"
+REPORT = "report.html"
 
 
 class Sighting(NamedTuple):

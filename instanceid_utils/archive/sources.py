@@ -20,13 +20,14 @@ VIDEO_SUFFIXES = frozenset(
     {".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".ts", ".mts", ".wmv"}
 )
 _BLOCK = 2**22
-_HASHES = "hashes.json"
+HASHES = "hashes.json"
 
 
 class Video(NamedTuple):
     """A video of an archive."""
 
     source: str
+    pattern: str | None  # that found its masks
     masks: str | None
     sha256: str  # of the content of both; empty if they cannot be read
     error: str | None  # why not
@@ -51,7 +52,7 @@ def find_videos(named: Sequence[str]) -> list[str]:
     Returns
     -------
     list of str
-        Each once, in natural order.
+        Each once, from the root, in natural order.
 
     Raises
     ------
@@ -61,7 +62,7 @@ def find_videos(named: Sequence[str]) -> list[str]:
     found: dict[str, str] = {}
     for name in named:
         for path in _meant(str(name)):
-            found.setdefault(os.path.realpath(path), path)
+            found.setdefault(os.path.realpath(path), os.path.abspath(path))
     return sorted(found.values(), key=natural_key)
 
 
@@ -145,19 +146,21 @@ def masks_of(source: str, pattern: str | None) -> str | None:
         ) from error
     for candidate in (path.parent / name, Path(name)):
         if candidate.exists():
-            return str(candidate)
+            return os.path.abspath(candidate)
     raise FileNotFoundError(f"{source}: no masks for it, there is no {path.parent / name}")
 
 
-def look_at(sources: Iterable[str], pattern: str | None, folder: Path) -> list[Video]:
-    """Find the masks of videos and the hashes of both; what cannot be read says so.
+def look_at(named: Iterable[tuple[str, str | None]], folder: Path) -> list[Video]:
+    """Find the masks of videos, by a pattern each, and the hashes of both.
+
+    What cannot be read says so.
 
     Hashes are kept in the archive's folder, and a file is read again only if its size or the time
     of its last change are others.
     """
-    cache = _Hashes(folder / _HASHES)
+    cache = _Hashes(folder / HASHES)
     found = []
-    for source in sources:
+    for source, pattern in named:
         masks, digest, problem = None, "", None
         try:
             masks = masks_of(source, pattern)
@@ -165,7 +168,7 @@ def look_at(sources: Iterable[str], pattern: str | None, folder: Path) -> list[V
             digest = hashlib.sha256(json.dumps(parts).encode()).hexdigest()
         except OSError as error:
             problem = str(error)
-        found.append(Video(source, masks, digest, problem))
+        found.append(Video(source, pattern, masks, digest, problem))
     cache.save()
     return found
 

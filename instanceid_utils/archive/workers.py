@@ -11,13 +11,15 @@ import logging
 import os
 import time
 from collections.abc import Callable, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
 logger = logging.getLogger(__name__)
 
 PATIENCE = 600  # seconds without the scheduler before it is given up
 _RETRY = 1.0  # seconds between two looks for it
+# A terminal's Ctrl-C reaches all processes; the workers leave it to the one that started them.
+_LEAVE_CTRL_C = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)"
 _DEATHS = 3  # workers that a task may take with it before it is given up
 
 
@@ -25,99 +27,126 @@ class WorkerError(RuntimeError):
     """A task whose workers died, again and again."""
 
 
-def run_tasks(
-    function: Callable,
-    jobs: Mapping[str, tuple],
-    *,
-    workers: int | None = None,
-    scheduler: str | None = None,
-    done: Callable = lambda key, error: None,
-    say: Callable = print,
-) -> dict[str, Exception]:
-    """Run a function once for each job.
+class Workers:
+    """Those who do tasks; to be used in a ``with`` block, from which they go again.
 
     Parameters
     ----------
-    function : callable
-        Of a module that the workers have, too. It may be run more than once for a job. What it
-        returns is dropped.
-    jobs : mapping of str to tuple
-        Arguments by name.
-    workers : int, optional
+    n : int, optional
         Processes on this machine: one for each core by default, 0 for none but this one, which
         needs no Dask.
     scheduler : str, optional
         Address of a Dask scheduler, to use its workers instead.
-    done : callable
-        Called with name and error (or None) of each job as it ends.
     say : callable
         Called with a line for the user.
 
-    Returns
-    -------
-    dict of str to Exception
-        What went wrong, by job.
-
     Raises
     ------
-    ModuleNotFoundError
-        If Dask is needed and not installed.
-    ConnectionError
-        If the scheduler cannot be reached for `PATIENCE` seconds.
     ValueError
-        If the number of workers is below 0, or given with a scheduler.
+        If n is below 0, or given with a scheduler.
     """
-    if workers is not None and (scheduler is not None or workers < 0):
-        raise ValueError(f"workers: expected 0 or more, and no scheduler beside them: {workers}")
-    if not jobs:
-        return {}
-    if workers == 0:
-        return _one_by_one(function, jobs, done)
-    return _on_dask(function, jobs, workers, scheduler, done, say)
 
+    def __init__(self, n: int | None = None, scheduler: str | None = None, say: Callable = print):
+        if n is not None and (scheduler is not None or n < 0):
+            raise ValueError(f"workers: expected 0 or more, and no scheduler beside them, got {n}")
+        self.n, self.scheduler, self.say = n, scheduler, say
+        self._client, self._open = None, ExitStack()
 
-def _one_by_one(function, jobs, done):
-    errors = {}
-    for key, job in jobs.items():
-        try:
-            function(*job)
-        except Exception as error:
-            errors[key] = error
-        done(key, errors.get(key))
-    return errors
+    def __enter__(self) -> Workers:
+        return self
 
+    def __exit__(self, *error: Any) -> None:
+        self._leave()
 
-def _on_dask(function, jobs, workers, scheduler, done, say):
-    from distributed import CancelledError
-    from distributed.comm import CommClosedError
+    def run(
+        self,
+        function: Callable,
+        jobs: Mapping[str, tuple],
+        done: Callable = lambda key, error: None,
+    ) -> dict[str, Exception]:
+        """Run a function once for each job.
 
-    lost = (CancelledError, CommClosedError, ConnectionError, TimeoutError, OSError)
-    errors: dict[str, Exception] = {}
-    left, since = dict(jobs), None
-    while left:
-        try:
-            with _client(workers, scheduler, say) as client:
+        Parameters
+        ----------
+        function : callable
+            Of a module that the workers have, too. It may be run more than once for a job. What
+            it returns is dropped.
+        jobs : mapping of str to tuple
+            Arguments by name.
+        done : callable
+            Called with name and error (or None) of each job as it ends.
+
+        Returns
+        -------
+        dict of str to Exception
+            What went wrong, by job.
+
+        Raises
+        ------
+        ModuleNotFoundError
+            If Dask is needed and not installed.
+        ConnectionError
+            If the scheduler cannot be reached for `PATIENCE` seconds.
+        """
+        ends = self._one_by_one if self.n == 0 else self._on_dask
+        errors = {}
+        for key, error in ends(function, jobs) if jobs else ():
+            if error is not None:
+                errors[key] = error
+            done(key, error)
+        return errors
+
+    def _one_by_one(self, function, jobs):
+        for key, job in jobs.items():
+            try:
+                function(*job)
+            except Exception as error:
+                yield key, error
+            else:
+                yield key, None
+
+    def _on_dask(self, function, jobs):
+        """Hand out what is left until nothing is, however often the scheduler goes meanwhile."""
+        from distributed import CancelledError
+        from distributed.comm import CommClosedError
+
+        left, since = dict(jobs), None
+        while left:
+            try:
+                self._meet()
                 since = None
-                for key, error in _ended(client, function, left):
-                    left.pop(key)
-                    if error is not None:
-                        errors[key] = error
-                    done(key, error)
-        except lost as error:
-            if scheduler is None:
-                raise
-            if since is None:
-                since = time.monotonic()
-                say(f"{scheduler}: the scheduler is gone, waiting for it to come back")
-            if time.monotonic() - since > PATIENCE:
-                raise ConnectionError(f"{scheduler}: no scheduler there ({error})") from error
-            time.sleep(_RETRY)
-    return errors
+                for key, error in _ended(self._client, function, left):
+                    del left[key]
+                    yield key, error
+            except (CancelledError, CommClosedError, OSError, TimeoutError) as error:
+                self._leave()
+                if self.scheduler is None:
+                    raise
+                if since is None:
+                    since = time.monotonic()
+                    self.say(f"{self.scheduler}: no scheduler there, waiting for it")
+                if time.monotonic() - since > PATIENCE:
+                    raise ConnectionError(f"{self.scheduler}: no scheduler ({error})") from error
+                time.sleep(_RETRY)
+
+    def _meet(self):
+        """Connect to the scheduler, or start one with workers on this machine; once."""
+        if self._client is None:
+            with ExitStack() as opened:
+                self._client = opened.enter_context(_client(self.n, self.scheduler))
+                self._open = opened.pop_all()
+            n = len(self._client.scheduler_info(n_workers=-1)["workers"])
+            there = f"{n} workers" if n else "no workers yet, waiting for some"
+            self.say(f"{there}; dashboard (needs bokeh there): {self._client.dashboard_link}")
+
+    def _leave(self):
+        self._client = None
+        with suppress(OSError, TimeoutError):
+            self._open.close()
 
 
 @contextmanager
-def _client(workers, scheduler, say):
-    """Connect to a scheduler, or start one with workers on this machine."""
+def _client(n, scheduler):
     import dask
     from distributed import Client, LocalCluster
 
@@ -130,27 +159,20 @@ def _client(workers, scheduler, say):
     with dask.config.set(settings), _quiet():
         if scheduler is not None:
             with Client(scheduler, timeout="10s") as client:
-                _tell(client, say)
                 yield client
             return
         with (
             LocalCluster(
-                n_workers=workers or os.cpu_count(),
+                n_workers=n or os.cpu_count(),
                 threads_per_worker=1,
                 processes=True,
                 memory_limit=0,
                 dashboard_address=":0",
+                preload=[_LEAVE_CTRL_C],
             ) as cluster,
             Client(cluster) as client,
         ):
-            _tell(client, say)
             yield client
-
-
-def _tell(client, say):
-    n = len(client.scheduler_info(n_workers=-1)["workers"])
-    where = f"{n} workers" if n else "no workers yet, waiting for some"
-    say(f"{where}; dashboard (needs bokeh): {client.dashboard_link}")
 
 
 @contextmanager
@@ -185,4 +207,5 @@ def _ended(client, function, jobs):
             yield futures[future], error
             future.release()
     finally:
-        client.cancel(list(futures), force=True)
+        with suppress(Exception):  # of a scheduler that is gone
+            client.cancel(list(futures), force=True)

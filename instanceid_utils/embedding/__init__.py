@@ -14,6 +14,7 @@ __getattr__, __dir__, __all__ = lazy_names(
         "runtimes": ("OnnxNetwork",),
         "export": ("describe",),
         "network": ("build_network",),
+        "imagenet": ("fetch_mobilenet", "fill_mobilenet"),
         "tensorflow": ("tf", "tfa"),
         "weights": ("calibration_path", "load_weights", "save_weights"),
         "calibration_record": ("Calibration",),

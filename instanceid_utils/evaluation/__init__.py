@@ -42,6 +42,8 @@ __getattr__, __dir__, __all__ = lazy_names(
         "evidence_fit": ("candidate_pairs", "fit_evidence", "true_identities"),
         "regimes": ("REGIMES", "score_regime"),
         "iou_tracker": ("IouTracker",),
+        "conditions": ("CONDITIONS", "cut_conditions", "score_conditions"),
+        "growing_gallery": ("score_archive",),
         "calibration": ("calibrate", "calibrate_dataset"),
         "repeated_decisions": ("contest", "mistakes", "record", "replay", "score_updates", "sweep"),
     },

@@ -9,7 +9,7 @@ from instanceid_utils.lazy_names import lazy_names
 __getattr__, __dir__, __all__ = lazy_names(
     __name__,
     {
-        "dataset": ("Plot", "draw_sequence", "generate"),
+        "dataset": ("TEST_PLOTS", "Plot", "draw_sequence", "generate"),
         "crowd": ("draw_crowd", "generate_crowds"),
         "clips": ("write_clip", "write_clips"),
         "crowd_views": ("draw_crowd_views",),

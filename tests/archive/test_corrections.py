@@ -5,6 +5,7 @@ import shutil
 import pytest
 
 from instanceid_utils.archive import Archive, build_archive, merge, read_fixes, split
+from instanceid_utils.cli import main
 from tests.moving_shapes import Video, write_folder
 
 OPTIONS = {"workers": 0, "progress": False}
@@ -97,3 +98,31 @@ def test_what_cannot_be_changes_nothing(folder):
         with pytest.raises(ValueError, match=message):
             wrong()
     assert {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()} == before
+
+
+def test_the_command_line_finds_and_corrects(folder, tmp_path, capsys):
+    given = who(folder)
+    one = given["gate", 1]
+    assert (
+        main(["archive", "find", str(folder), f"gate:3:{one}", "--out", str(tmp_path / "f")]) == 0
+    )
+    told = capsys.readouterr().out
+    assert f"identity {one} is seen in gate" in told and "error rate" in told
+    assert (tmp_path / "f.csv").exists() and (tmp_path / "f.png").exists()
+    assert (
+        main(["archive", "find", str(folder), str(tmp_path / "f.png"), "--box", "250,4,90,90"]) == 0
+    )
+    assert len(capsys.readouterr().out.splitlines()) == 1 + len(set(given.values()))
+    assert main(["archive", "fix", str(folder), "--split", str(one), "yard:1", "--quiet"]) == 0
+    told = capsys.readouterr().out
+    other = who(folder)["yard", 1]
+    assert told.endswith(f"yard:1 are identity {other}\n") and other != one
+    assert main(["archive", "fix", str(folder), "--merge", str(one), str(other), "--quiet"]) == 0
+    assert who(folder) == given
+    for words, message in (
+        (("--split", "x", "yard:1"), "expected an identity, got 'x'"),
+        (("--split", str(one), "yard"), "expected VIDEO:LOCAL_ID, got 'yard'"),
+        (("--merge", str(one), "99"), "knows no identity 99"),
+    ):
+        assert main(["archive", "fix", str(folder), *words]) == 1
+        assert message in capsys.readouterr().err
