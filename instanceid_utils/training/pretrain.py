@@ -48,7 +48,7 @@ def _arguments(argv):
     parser.add_argument("--validation", type=int, default=160, help="identities to validate on")
     parser.add_argument("--calibration", type=int, default=320, help="identities for the threshold")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--epochs", type=int, default=28)
+    parser.add_argument("--epochs", type=int, default=22)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--data-root", type=Path, help="DAVIS folder, to report on only")
     return parser.parse_args(argv)
