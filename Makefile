@@ -13,7 +13,7 @@ BROWSER := .venv/.installed-browser
 NOTEBOOK := MPLBACKEND=module://matplotlib_inline.backend_inline TQDM_DELAY=1000000000
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test fuzz kills test-core test-adapters test-browser screenshots lab notebooks bench pretrain lock clean
+.PHONY: help setup run plan test fuzz kills test-core test-adapters test-browser screenshots lab notebooks bench pretrain lock clean
 
 help: ## show this list
 	@echo "make TARGET, with PYTHON=/path/to/python3.11 where the right Python is not found by itself"
@@ -21,8 +21,12 @@ help: ## show this list
 
 setup: $(INSTALLED) ## make .venv with the locked versions (the targets below do it themselves)
 
-run: $(INSTALLED) ## execute the notebooks in order into runs/
+run: plan $(INSTALLED) ## execute the notebooks in order into runs/
 	@$(PY) -m instanceid_utils.course run
+
+plan:
+	@echo "The course from beginning to end: about 8 minutes on two cores, of which 2 to 3 are the"
+	@echo "packages, once; 3 GB of disk in this folder. The first picture comes after a minute more."
 
 test: $(INSTALLED) ## ruff, order of imports, types, unit tests, doctests, notebooks as stored
 	@$(PY) -m ruff check . && lint=ok || lint=FAILED; \
@@ -105,9 +109,10 @@ $(INSTALLED): requirements.lock pyproject.toml
 	  rm -rf .venv; \
 	  "$$python" -m venv .venv; \
 	fi
-	$(PY) -m pip install --require-hashes --no-deps -r requirements.lock
-	$(PY) -m pip install --no-deps --no-build-isolation --editable .
-	$(PY) -m pip check
+	@echo "Installing the locked packages (2 to 3 minutes)"
+	@$(PY) -m pip install --quiet --require-hashes --no-deps -r requirements.lock
+	@$(PY) -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@$(PY) -m pip check
 	@touch $@
 
 $(BROWSER): $(INSTALLED) tests_browser/requirements.lock

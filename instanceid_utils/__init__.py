@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from instanceid_utils.tracking.second_look.whole_video import track as track
     from instanceid_utils.tracking.tracker import InstanceID as InstanceID
 
-__version__ = "1.1.0"
+__version__ = "1.2.0"
 __getattr__, __dir__, __all__ = lazy_names(
     __name__,
     {

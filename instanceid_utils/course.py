@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import argparse
+import base64
 import logging
 import os
 import sys
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 PROJECT = Path(__file__).resolve().parents[1]
 
+#: The first figure of a run, as soon as there is one: a file under the output folder.
+FIRST_PICTURE = "first_picture.png"
 #: What a finished run shows its reader: a title, and the file under the output folder.
 RESULTS = (
     ("tracked video", "05_track_with_faiss/tracked.mp4"),
@@ -82,6 +85,8 @@ def run(notebooks: Sequence[Path], output_dir: str | os.PathLike) -> None:
 
     output_dir = Path(output_dir).resolve()
     output_dir.mkdir(parents=True, exist_ok=True)
+    first = output_dir / FIRST_PICTURE
+    first.unlink(missing_ok=True)
     for path in _with_progress(notebooks):
         copy = output_dir / path.name
         try:
@@ -96,6 +101,21 @@ def run(notebooks: Sequence[Path], output_dir: str | os.PathLike) -> None:
             )
         except papermill.exceptions.PapermillExecutionError as error:
             raise RuntimeError(f"{error}\n{path.name} failed; see {copy}") from error
+        if not first.exists() and _save_first_picture(copy, first):
+            tqdm.write(f"the first picture: {os.path.relpath(first)}", file=sys.stdout)
+
+
+def _save_first_picture(notebook, path):
+    """Write the first figure of an executed notebook to a file; whether there is one."""
+    import nbformat
+
+    for cell in nbformat.read(notebook, as_version=4).cells:
+        for output in cell.get("outputs", ()):
+            picture = output.get("data", {}).get("image/png")
+            if picture:
+                write_atomically(path, base64.b64decode(picture))
+                return True
+    return False
 
 
 def regenerate(notebooks: Sequence[Path]) -> None:
@@ -199,10 +219,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     except RuntimeError as error:
         print(error, file=sys.stderr)
         return 1
-    for title, name in RESULTS:
-        if (args.output_dir / name).exists():
-            print(f"{title}: {os.path.relpath(args.output_dir / name)}")
+    _tell(args.output_dir)
     return 0
+
+
+def _tell(output_dir):
+    """Say what there is to look at."""
+    for title, name in RESULTS:
+        if (output_dir / name).exists():
+            print(f"{title}: {os.path.relpath(output_dir / name)}")
+    print(f"executed notebooks: {os.path.relpath(output_dir)}{os.sep}*.ipynb")
+    print("next: `make lab` opens them in JupyterLab, to read, change and run")
 
 
 if __name__ == "__main__":

@@ -241,8 +241,8 @@ def test_a_second_make_installs_nothing(bare):
     calls = (bare / "calls").read_text().splitlines()
     assert [call for call in calls if call.startswith("-m")] == [
         "-m venv .venv",
-        "-m pip install --require-hashes --no-deps -r requirements.lock",
-        "-m pip install --no-deps --no-build-isolation --editable .",
+        "-m pip install --quiet --require-hashes --no-deps -r requirements.lock",
+        "-m pip install --quiet --no-deps --no-build-isolation --editable .",
         "-m pip check",
     ]
     assert _make(bare, "PYTHON=./python-fake").returncode == 0
@@ -255,7 +255,7 @@ def test_a_new_lock_is_installed_into_the_same_venv(bare):
     os.utime(bare / ".venv/.installed", (0, 0))  # older than the lock
     assert _make(bare).returncode == 0
     calls = (bare / "calls").read_text()
-    assert "-m pip install --require-hashes" in calls and "-m venv" not in calls
+    assert "-m pip install --quiet --require-hashes" in calls and "-m venv" not in calls
 
 
 def test_a_failed_install_is_not_taken_for_done(bare):
