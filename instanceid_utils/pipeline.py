@@ -11,12 +11,19 @@ import logging
 import os
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from instanceid_utils.atomic_files import write_atomically
 from instanceid_utils.data.davis import DavisDataset
 from instanceid_utils.data.extraction import extract
+from instanceid_utils.data.manifest import split_by_identity
+from instanceid_utils.data.segment_sets import from_manifest
+from instanceid_utils.embedding.embedder import Embedder
+from instanceid_utils.embedding.weights import calibration_path, read_card, save_weights
 from instanceid_utils.mnist.mnist_files import write_mnist
 from instanceid_utils.synthetic import clips
 from instanceid_utils.synthetic import dataset as generated
@@ -115,6 +122,70 @@ def ensure_mnist(data_root: str | os.PathLike, output_dir: str | os.PathLike) ->
         {"data_root": Path(data_root).resolve()},
         lambda folder: write_mnist(segments, folder),
     )
+
+
+def own_weights(output_dir: str | os.PathLike) -> Path:
+    """Path of the card of the learner's own weights, which notebook 3 leaves."""
+    return Path(output_dir) / "03_train_triplet_embedding" / "mine" / "mine.json"
+
+
+def ensure_weights(
+    data_root: str | os.PathLike, output_dir: str | os.PathLike, seed: int = 0
+) -> Path:
+    """Return the card of the learner's own weights, with their calibrated threshold beside it.
+
+    What notebook 3 left is taken; otherwise its network is trained here, in its small profile.
+    The threshold is that of notebook 4, from identities that the network has not seen.
+
+    Parameters
+    ----------
+    data_root, output_dir
+        As `ensure_segments`.
+    seed : int
+        Of a training.
+    """
+    card = own_weights(output_dir)
+    if not _is_of(card, data_root):
+        _train_own(card, data_root, output_dir, seed)
+    if not calibration_path(card).exists():
+        _calibrate_own(card, data_root, output_dir)
+    return card
+
+
+def _is_of(card, data_root):
+    facts = read_card(card) if card.exists() else {}
+    return facts.get("data_root") == str(Path(data_root).resolve())
+
+
+def _train_own(card, data_root, output_dir, seed):
+    from instanceid_utils.training import profile, train
+
+    rows = from_manifest(ensure_segments(data_root, output_dir), "train")
+    n_identities = len(np.unique(rows.identities))
+    share = max(0.2, min(0.5, 2 / n_identities))
+    side = split_by_identity(rows.identities, share, np.random.default_rng(seed))
+    data, validation = rows.select(side == "train"), rows.select(side == "test")
+    recipe = profile("smoke", seed=seed)
+    n_identities = min(recipe.n_identities, len(np.unique(data.identities)))
+    recipe = replace(recipe, n_identities=n_identities)
+    run = train(data, validation, recipe, card.parents[1] / "run", resume=False)
+    told = {"seed": seed, "history": run.history, "data_root": str(Path(data_root).resolve())}
+    save_weights(run.network, card, recipe.architecture, **told)
+
+
+def _calibrate_own(card, data_root, output_dir):
+    from instanceid_utils.evaluation import calibrate
+
+    seen = from_manifest(ensure_segments(data_root, output_dir), "test")
+    embedder = Embedder.pretrained(card)
+    calibration = calibrate(
+        embedder.embed_crops(seen.crops),
+        seen.identities,
+        seen.sequences,
+        seen.frames,
+        weights_sha256=embedder.weights_sha256,
+    )
+    calibration.to_json(calibration_path(card))
 
 
 def ensure_clips(output_dir: str | os.PathLike) -> Path:

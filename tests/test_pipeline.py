@@ -1,10 +1,15 @@
 """Stages: made once, made anew when something changes, never half."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from instanceid_utils import pipeline
+from instanceid_utils import Embedder, InstanceID, pipeline, training
 from instanceid_utils.data.image_files import write_rgba
+from instanceid_utils.data.segment_sets import SegmentSet
+from instanceid_utils.embedding.weights import calibration_path, load_weights, save_weights
+from instanceid_utils.training.recipe import Recipe
 from instanceid_utils.video.reader import image_files, read_video, video_info
 from instanceid_utils.video.writer import VideoWriter
 
@@ -64,3 +69,45 @@ def test_an_excerpt_of_a_folder_keeps_the_names(tmp_path):
         write_rgba(tmp_path / f"images/f{number}.png", np.zeros((8, 8, 4), np.uint8))
     short = pipeline.ensure_excerpt(tmp_path / "images", tmp_path / "runs", 2)
     assert [file.name for file in image_files(short)] == ["f9.png", "f10.png"]
+
+
+@pytest.fixture
+def few(monkeypatch):
+    """Eight identities of one colour each, and a training that takes a second."""
+    rng = np.random.default_rng(0)
+    crops = np.full((48, 64, 64, 4), 128, np.uint8)
+    crops[..., 3] = 0
+    identities = np.repeat(np.arange(8), 6)
+    colours = rng.integers(0, 256, (8, 3))
+    crops[:, 8:56, 16:48, :3] = colours[identities][:, None, None]
+    crops[:, 8:56, 16:48, 3] = 255
+    frames = np.tile(np.arange(6) * 25, 8)
+    seen = SegmentSet(crops, identities, identities, frames)
+    tiny = Recipe(n_identities=3, n_instances=2, epochs=1, batches_per_epoch=2, widths=(4, 4, 4))
+    monkeypatch.setattr(pipeline, "from_manifest", lambda folder, split: seen)
+    monkeypatch.setattr(pipeline, "ensure_segments", lambda *args: None)
+    monkeypatch.setattr(training, "profile", lambda name, **changes: replace(tiny, **changes))
+
+
+def test_own_weights_are_made_once_and_carry_a_threshold(few, tmp_path):
+    card = pipeline.ensure_weights(tmp_path / "data", tmp_path / "runs")
+    assert card == pipeline.own_weights(tmp_path / "runs")
+    embedder = Embedder.pretrained(card)
+    assert 0 < embedder.threshold <= 2
+    before = card.stat().st_mtime_ns
+    assert pipeline.ensure_weights(tmp_path / "data", tmp_path / "runs") == card
+    assert card.stat().st_mtime_ns == before
+    pipeline.ensure_weights(tmp_path / "other", tmp_path / "runs", seed=1)
+    assert Embedder.pretrained(card).weights_sha256 != embedder.weights_sha256
+
+
+def test_a_threshold_of_other_weights_does_not_stay_beside_new_ones(few, tmp_path):
+    card = pipeline.ensure_weights(tmp_path / "data", tmp_path / "runs")
+    network, facts = load_weights(card)
+    save_weights(network, card, facts["architecture"])  # the same again
+    assert calibration_path(card).exists()
+    network.set_weights([0.5 * w for w in network.get_weights()])
+    save_weights(network, card, facts["architecture"])
+    assert not calibration_path(card).exists()
+    with pytest.raises(ValueError, match="instanceid calibrate"):
+        InstanceID(Embedder.pretrained(card))

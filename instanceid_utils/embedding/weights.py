@@ -69,7 +69,12 @@ def save_weights(network: Any, card_path: str | os.PathLike, architecture: dict,
     architecture : dict
         Arguments of ``embedding.build_network`` that make this network.
     **facts
-        What else the card shall say (JSON values): command, seed, versions, metrics, threshold.
+        What else the card shall say (JSON values): command, seed, versions, metrics.
+
+    Notes
+    -----
+    The threshold comes afterwards: ``calibrate(...).to_json(calibration_path(card_path))``, or
+    ``instanceid calibrate``. One that is there already, for other weights, is removed.
 
     Returns
     -------
@@ -96,8 +101,20 @@ def save_weights(network: Any, card_path: str | os.PathLike, architecture: dict,
         card["onnx_sha256"] = hashlib.sha256(data).hexdigest()
     else:
         onnx_path(card_path).unlink(missing_ok=True)  # of other weights of this name
+    _drop_calibration_of_others(card_path, digest)
     write_atomically(card_path, json.dumps(card, indent=2) + "\n")
     return digest
+
+
+def _drop_calibration_of_others(card_path, digest):
+    """Remove the threshold of other weights of this name: it means nothing for these."""
+    path = calibration_path(card_path)
+    if not path.exists():
+        return
+    try:
+        Calibration.from_json(path).require_weights(digest)
+    except ValueError:
+        path.unlink()
 
 
 def _as_bytes(architecture):

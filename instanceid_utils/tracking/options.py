@@ -28,7 +28,10 @@ def checked_options(options):
         For an option that is out of range.
     """
     if options["threshold"] is None:
-        raise ValueError("threshold: the embedder brings no calibrated one, give one")
+        raise ValueError(
+            "threshold: the embedder brings no calibrated one; `instanceid calibrate DATA_ROOT "
+            "--weights CARD` chooses one on annotated video, or give threshold="
+        )
     checked = dict(options)
     for name, (expected, is_good, whole) in _RANGES.items():
         checked[name] = _number(name, options[name], expected, is_good, whole)
