@@ -51,7 +51,7 @@ def write_idx(path: str | os.PathLike, array: np.ndarray):
         Ending in ``.gz`` for compression, which is deterministic: no time, no name inside.
     array : ndarray
         uint8, int8, int16, int32, float32 or float64, with at least one dimension, each at most
-        2**32 - 1.
+        ``2**32 - 1``.
 
     Raises
     ------

@@ -142,6 +142,17 @@ def plot_distances(d_same, d_different, threshold=None, ax=None):
     return ax.figure
 
 
+def _apart(places, distance, most):
+    """Pick rows of places (N, 2) that are apart along one axis or the other, at most so many."""
+    shown: list[int] = []
+    for i in np.random.default_rng(0).permutation(len(places)):
+        if len(shown) == most:
+            break
+        if not shown or (np.abs(places[shown] - places[i]).max(axis=1) >= distance).all():
+            shown.append(int(i))
+    return shown
+
+
 def plot_roc(curves: dict, ax=None):
     """Draw ROC curves with a logarithmic axis of false accepts.
 
@@ -195,15 +206,16 @@ def plot_map(
     zoom : float
         Screen points per crop pixel.
     max_thumbnails : int
-        Crops shown, evenly spread over the rows; the rest are dots.
+        Most crops shown; none covers another. The rest are dots.
     ax : matplotlib.axes.Axes, optional
     """
     ax = ax or plt.subplots(figsize=(7, 6), layout="constrained")[1]
     names, index = np.unique(identities, return_inverse=True)
     colours = plt.get_cmap("turbo")(np.linspace(0.05, 0.95, len(names)))[index]
     ax.scatter(points[:, 0], points[:, 1], c=colours, s=6)
-    shown = np.unique(np.linspace(0, len(points) - 1, max_thumbnails).astype(int))
-    for i in shown:
+    room = ax.get_window_extent().size / np.maximum(np.ptp(points, axis=0), 1e-9)
+    side = zoom * crops.shape[1] * ax.figure.dpi / 72
+    for i in _apart((points - points.min(axis=0)) * room, 1.2 * side, max_thumbnails):
         style = {"edgecolor": colours[i], "linewidth": 1.5, "boxstyle": "square,pad=0.05"}
         picture = OffsetImage(on_grey(crops[i], 255), zoom=zoom)
         ax.add_artist(AnnotationBbox(picture, points[i], pad=0, bboxprops=style))
