@@ -40,6 +40,7 @@ __getattr__, __dir__, __all__ = lazy_names(
         ),
         "mask_faults": ("FAULTS", "FaultyModel", "MaskFaults", "simulate"),
         "evidence_fit": ("candidate_pairs", "fit_evidence", "true_identities"),
+        "joins": ("JoinScores", "score_joins"),
         "regimes": ("REGIMES", "score_regime"),
         "iou_tracker": ("IouTracker",),
         "conditions": ("CONDITIONS", "cut_conditions", "score_conditions"),
