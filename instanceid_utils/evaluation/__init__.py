@@ -44,6 +44,7 @@ __getattr__, __dir__, __all__ = lazy_names(
         "regimes": ("REGIMES", "score_regime"),
         "iou_tracker": ("IouTracker",),
         "conditions": ("CONDITIONS", "cut_conditions", "score_conditions"),
+        "gallery_sizes": ("as_masks_and_boxes", "thresholds_by_size"),
         "growing_gallery": ("score_archive",),
         "calibration": ("calibrate", "calibrate_dataset"),
         "repeated_decisions": ("contest", "mistakes", "record", "replay", "score_updates", "sweep"),
