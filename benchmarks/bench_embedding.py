@@ -109,7 +109,7 @@ def of_weights(path):
     tf.keras.utils.set_random_seed(0)
     untrained = partial(build_network(**architecture), training=False)
     made[f"{name}, untrained"] = partial(in_batches, untrained)
-    return embedder, made, {name: embedder.threshold}
+    return embedder, made, {name: embedder.calibration or embedder.threshold}
 
 
 def test_videos(seed):

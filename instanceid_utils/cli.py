@@ -68,6 +68,10 @@ EXAMPLES = {
     "evaluate": """examples:
   {prog} evaluate data/generated
   {prog} evaluate DAVIS --tracking --sequences soapbox bmx-trees""",
+    "re-embed": """examples:
+  {prog} re-embed gate_tracked --gallery new.gallery
+  {prog} re-embed yard_tracked --gallery new.gallery  # the next video, into the same one
+  {prog} track street.mp4 --gallery new.gallery""",
     "export": """examples:
   {prog} export embedding.onnx                  # for any ONNX runtime
   {prog} export embedding.tflite --weights my_weights/weights.json""",
@@ -357,6 +361,14 @@ def _calibrate(parser):
     add("--out", default="calibration.json", metavar="FILE", help="default: calibration.json")
 
 
+def _re_embed(parser):
+    add = parser.add_argument
+    add("results", help="folder of the command track")
+    add("--gallery", required=True, metavar="FILE", help="new one, or one of the new weights")
+    add("--video", help="where the video is now, if it has moved")
+    add("--weights", metavar="CARD", help="weights (.json) other than the shipped ones")
+
+
 def _export(parser):
     add = parser.add_argument
     add("out", help="name of the file, which ends in .onnx or .tflite")
@@ -376,6 +388,7 @@ _COMMANDS = {
     "train": (_train, "train an embedding with triplet loss on extracted segments"),
     "evaluate": (_evaluate, "measure retrieval, or tracking, on annotated video"),
     "export": (_export, "write the network for other runtimes, with how to use it"),
+    "re-embed": (_re_embed, "make a gallery of other weights out of a folder of results"),
     "calibrate": (_calibrate, "choose the threshold on one's own annotated video"),
 }
 
@@ -387,7 +400,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from instanceid_utils import commands
 
     try:
-        getattr(commands, args.command)(args)
+        getattr(commands, args.command.replace("-", "_"))(args)
     except KeyboardInterrupt as stop:
         print(f"{args.command}: {stop or 'stopped'}", file=sys.stderr)
         return 130

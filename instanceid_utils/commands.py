@@ -186,6 +186,20 @@ def calibrate(args: Namespace) -> None:
     )
 
 
+def re_embed(args: Namespace) -> None:
+    """Make a gallery of other weights; see `app.re_embed`."""
+    from instanceid_utils.app.re_embedding import re_embed
+
+    known = re_embed(
+        args.results,
+        args.gallery,
+        embedder=_embedder(args),
+        video=args.video,
+        progress=not args.quiet,
+    )
+    print(f"{len(known)} identities: {args.gallery}")
+
+
 def export(args: Namespace) -> None:
     """Write the network for another runtime; see `embedding.export`."""
     from instanceid_utils.embedding.export import export

@@ -201,6 +201,19 @@ def ensure_clips(output_dir: str | os.PathLike) -> Path:
     )
 
 
+def ensure_visits(output_dir: str | os.PathLike) -> Path:
+    """Return the folder with the generated clips of notebook 8; see `synthetic.clips`.
+
+    Parameters
+    ----------
+    output_dir : path
+        Where the notebooks leave their results.
+    """
+    return make_once(
+        Path(output_dir) / "08_a_whole_archive" / "clips", {"version": 1}, clips.write_visits
+    )
+
+
 def ensure_excerpt(
     source: Source, output_dir: str | os.PathLike, n_frames: int | None = None
 ) -> Source:

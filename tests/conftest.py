@@ -16,7 +16,8 @@ _TRAINS = """
 data/test_download.py data/test_extraction.py data/test_manifest.py data/test_segment_sets.py
 embedding/test_network.py embedding/test_weights.py embedding/test_onnx_graph.py
 embedding/test_descriptors.py mnist evaluation training synthetic lab pictures/test_comparison.py
-pictures/test_explanations.py pictures/test_figures.py pictures/test_projector.py
+archive/test_explaining.py pictures/test_explanations.py pictures/test_figures.py
+pictures/test_projector.py
 app/test_video_tracking_formats.py app/test_outputs.py pictures/test_evidence_curves.py
 test_cli.py test_commands.py test_course.py
 test_environment.py test_index.py test_notebooks.py test_pipeline.py test_public_names.py

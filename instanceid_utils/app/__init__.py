@@ -13,6 +13,7 @@ __getattr__, __dir__, __all__ = lazy_names(
         "video_tracking": ("Interrupted", "TrackResult", "track_video"),
         "outputs": ("OUTPUTS", "TrackOutputs", "TrackedFrame"),
         "mask_feed": ("MaskFeed",),
+        "re_embedding": ("re_embed",),
         "threads": ("Ahead", "Behind"),
     },
 )

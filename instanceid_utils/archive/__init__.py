@@ -38,6 +38,7 @@ __getattr__, __dir__, __all__ = lazy_names(
         "joining": ("Joined", "JoinLimits", "join"),
         "fixes": ("read_fixes", "write_fixes"),
         "report": ("write_report",),
+        "explaining": ("compare_sightings", "plot_joins"),
         "search": ("Found", "Match", "find"),
         "corrections": ("merge", "split"),
         "build": ("BuildResult", "Stopped", "build_archive"),

@@ -21,7 +21,9 @@ _KINDS: dict[str, tuple] = {  # of what is no number
     "curves": (dict,),
     "weights_sha256": (str, type(None)),
     "evidence": (dict, type(None)),
+    "galleries": (dict, type(None)),
 }
+SMALL = 50  # identities up to which a gallery is small
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,6 +56,9 @@ class Calibration:
         The weights that made the embeddings; it holds for no others.
     evidence : dict of str to float, or None
         The numbers of `tracking.Evidence` for these weights; None where they were not fitted.
+    galleries : dict of str to list, or None
+        ``identities``, sizes of galleries, and for ``masks`` and ``boxes`` the thresholds that
+        keep false reuse below 1 % of newcomers there; None where they were not fitted.
     """
 
     threshold: float
@@ -75,6 +80,31 @@ class Calibration:
     curves: dict = field(repr=False)
     weights_sha256: str | None = None
     evidence: dict | None = None
+    galleries: dict | None = None
+
+    def threshold_for(self, n_identities: int, small: int = SMALL) -> float:
+        """Threshold for a gallery of so many identities: the more are known, the lower.
+
+        Parameters
+        ----------
+        n_identities : int
+        small : int
+            Up to so many, `threshold` holds, which is chosen for few; from four times as many on
+            false reuse stays below 1 % of newcomers, by masks and by boxes; between them it goes
+            down with the logarithm. 0: below 1 % always.
+
+        Returns
+        -------
+        float
+            L2, not squared; `threshold` itself where `galleries` is None.
+        """
+        if self.galleries is None or n_identities <= small:
+            return self.threshold
+        logs = np.log(self.galleries["identities"])
+        strict = np.minimum(self.galleries["masks"], self.galleries["boxes"])
+        at = float(np.interp(np.log(max(n_identities, 1)), logs, strict))
+        share = min(np.log(n_identities / small) / np.log(4), 1.0) if small else 1.0
+        return min(self.threshold, self.threshold + share * (at - self.threshold))
 
     def require_weights(self, sha256: str | None) -> float:
         """Return the threshold if it was made for these weights.
@@ -118,7 +148,7 @@ class Calibration:
         if not isinstance(facts, dict) or facts.get("version") != VERSION:
             raise ValueError(f"{source}: not a calibration of version {VERSION}")
         names = {f.name for f in fields(cls)}
-        facts = {"evidence": None, **facts}  # of before 1.1
+        facts = {"evidence": None, "galleries": None, **facts}  # of before 1.1, of before 1.2
         missing = names - facts.keys()
         if missing:
             raise ValueError(f"{source}: {', '.join(sorted(missing))} missing")
@@ -135,6 +165,8 @@ class Calibration:
                 )
         if not 0.0 < values["threshold"] <= 2.0:
             raise ValueError(f"{source}: threshold must be in (0, 2], got {values['threshold']}")
+        if values["galleries"] is not None:
+            _check_galleries(values["galleries"], source)
         try:
             values["intervals"] = {
                 name: (float(low), float(high)) for name, (low, high) in values["intervals"].items()
@@ -148,6 +180,22 @@ class Calibration:
     def from_json(cls, path: str | os.PathLike) -> Calibration:
         """Read what `to_json` wrote."""
         return cls.from_dict(read_json(path), source=str(path))
+
+
+def _check_galleries(galleries, source):
+    columns = [galleries.get(name) for name in ("identities", "masks", "boxes")]
+    good = all(isinstance(column, list) and column for column in columns)
+    good = good and len({len(column) for column in columns}) == 1
+    good = good and all(
+        isinstance(value, _NUMBER) and not isinstance(value, bool) and 0 < value < np.inf
+        for column in columns
+        for value in column
+    )
+    if not good or (np.diff(columns[0]) <= 0).any() or (np.diff(columns[1:]) > 0).any():
+        raise ValueError(
+            f"{source}: galleries: expected growing identities, and for masks and boxes "
+            "thresholds that do not grow with them"
+        )
 
 
 def _short(sha256):

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from instanceid_utils.embedding import weights
+from instanceid_utils.embedding.calibration_record import Calibration
 from instanceid_utils.embedding.runtimes import BACKENDS, BATCH_SIZES, KerasNetwork, OnnxNetwork
 from instanceid_utils.segments.crops import MARGIN, cut_crops
 from instanceid_utils.segments.segments import check_frame, find_segments
@@ -39,6 +40,8 @@ class Embedder:
         As given.
     card : dict
         What is known of the weights; empty if they come from no file.
+    calibration : Calibration or None
+        Of the weights, where it lies beside their card.
 
     Notes
     -----
@@ -67,6 +70,7 @@ class Embedder:
         self.card = dict(card or {})
         keras = not isinstance(network, OnnxNetwork)
         self._run = KerasNetwork(network, self.card.get("architecture")) if keras else network
+        self.calibration: Calibration | None = None
         self._card_path: Path | None = None
         self.threshold, self.evidence = threshold, evidence
         self.weights_sha256 = weights_sha256
@@ -122,7 +126,7 @@ class Embedder:
             margin=facts.get("margin", MARGIN),
             card=facts,
         )
-        embedder._card_path = card_path
+        embedder._card_path, embedder.calibration = card_path, calibration
         return embedder
 
     @property

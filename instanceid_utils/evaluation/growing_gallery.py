@@ -16,6 +16,7 @@ import pandas as pd
 from scipy.optimize import linear_sum_assignment
 from tqdm.auto import tqdm
 
+from instanceid_utils.embedding.calibration_record import Calibration
 from instanceid_utils.evaluation.pairs import check_segments
 from instanceid_utils.segments.segments import Segments
 from instanceid_utils.tracking.decision import USED
@@ -34,7 +35,7 @@ def score_archive(
     identities,
     sequences,
     frames,
-    threshold: float,
+    threshold: float | Calibration,
     *,
     sizes: Sequence[int] = SIZES,
     shot: int = SHOT,
@@ -48,8 +49,8 @@ def score_archive(
     ----------
     embeddings, identities, sequences, frames
         See `evaluation.evaluate_retrieval`. Who has fewer than ``2 * shot`` segments is left out.
-    threshold : float
-        L2, not squared.
+    threshold : float or embedding.Calibration
+        L2, not squared; or what gives it for each size of the gallery.
     sizes : sequence of int
         How many instances; where there are fewer, all of them are the last size.
     shot : int
@@ -106,8 +107,14 @@ def _play(shots, rng):
 
 def _track(embeddings, played, threshold, settings):
     """Track the shots; return a row of the table."""
+    by_size = isinstance(threshold, Calibration)
     embedder = SimpleNamespace(
-        dim=embeddings.shape[1], threshold=threshold, weights_sha256=None, crop_size=64, margin=0.1
+        dim=embeddings.shape[1],
+        threshold=threshold.threshold if by_size else threshold,
+        calibration=threshold if by_size else None,
+        weights_sha256=None,
+        crop_size=64,
+        margin=0.1,
     )
     tracker = InstanceID(embedder, **{"place_cue": False, "assignment": "plain", **settings})
     owner, pairs = {}, Counter()  # ID -> whom it was given to first; (instance, ID) -> frames

@@ -299,7 +299,8 @@ class Gallery:
         if weights_sha256 not in (None, theirs):
             raise GalleryFileError(
                 f"{path}: made with weights {theirs}, which cannot be compared with those of "
-                f"weights {weights_sha256}"
+                f"weights {weights_sha256}. Make one of those out of the results: instanceid "
+                "re-embed RESULTS --gallery NEW"
             )
         try:
             contents = restore(notes, arrays)

@@ -11,7 +11,7 @@ __getattr__, __dir__, __all__ = lazy_names(
     {
         "dataset": ("TEST_PLOTS", "Plot", "draw_sequence", "generate"),
         "crowd": ("draw_crowd", "generate_crowds"),
-        "clips": ("write_clip", "write_clips"),
+        "clips": ("draw_visits", "write_clip", "write_clips"),
         "crowd_views": ("draw_crowd_views",),
         "populations": ("crowd_population", "population"),
         "tracklets": ("draw_tracklet", "draw_tracklets"),

@@ -7,7 +7,7 @@ background that the model takes for objects, as models do.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import cv2
@@ -16,7 +16,8 @@ import numpy as np
 from instanceid_utils.data.image_files import write_label_map
 from instanceid_utils.formats import rle
 from instanceid_utils.segments.segments import find_segments
-from instanceid_utils.synthetic.dataset import HEIGHT, WIDTH, Plot, draw_sequence
+from instanceid_utils.synthetic.bodies import draw_body
+from instanceid_utils.synthetic.dataset import HEIGHT, WIDTH, Plot, draw_sequence, draw_shot
 from instanceid_utils.video.writer import VideoWriter
 
 FPS = 12
@@ -46,6 +47,57 @@ def write_clips(folder: Path) -> None:
     write_clip(
         folder, "fixed_camera", draw_sequence(FIXED_CAMERA, [8, 0]), np.random.default_rng(3)
     )
+
+
+def draw_visits(
+    n_clips: int, n_identities: int, n_present: int, n_frames: int, seed
+) -> Iterator[Iterator]:
+    """Draw clips in which some of a cast are seen, each in another place and light.
+
+    Parameters
+    ----------
+    n_clips, n_identities : int
+    n_present : int
+        Identities in a clip; each of all has its turn as often as the others, give or take one.
+    n_frames : int
+        Of a clip.
+    seed : int or sequence of int
+
+    Yields
+    ------
+    iterator of (ndarray (H, W, 3) uint8, ndarray (H, W) uint8)
+        Picture and label map of each frame of a clip; labels 1 to ``n_identities`` are the same
+        in all clips.
+    """
+    rng = np.random.default_rng(seed)
+    cast, turns = [draw_body(rng) for _ in range(n_identities)], []
+    plot = Plot(n_frames, n_present, travel=0.01)
+    for _ in range(n_clips):
+        present = []
+        while len(present) < n_present:
+            turns = turns or rng.permutation(n_identities).tolist()
+            following = next((i for i in turns if i not in present), None)
+            if following is None:
+                turns = [*turns, *rng.permutation(n_identities).tolist()]
+            else:
+                turns.remove(following)
+                present.append(following)
+        own = np.random.default_rng(rng.integers(2**32))  # whichever frames are drawn first
+        scene = draw_shot([cast[i] for i in present], plot, n_frames, own)
+        label_of = np.array([0, *(i + 1 for i in present)], np.uint8)
+        yield _frames(scene, n_frames, label_of, own)
+
+
+def _frames(scene, n_frames, label_of, rng):
+    for time in range(n_frames):
+        image, label_map = scene.frame(time, rng)
+        yield image, label_of[label_map]
+
+
+def write_visits(folder: Path) -> None:
+    """Write the clips of notebook 8, ``clip_00`` and so on, as `write_clips` does its own."""
+    for number, frames in enumerate(draw_visits(10, 8, 4, 20, [8, 8])):
+        write_clip(folder, f"clip_{number:02d}", frames, np.random.default_rng(number), crumbs=0.1)
 
 
 def write_clip(

@@ -93,7 +93,7 @@ def _cast(plot, rng):
     return [first, *others]
 
 
-def _shot(cast, plot, n_frames, rng):
+def draw_shot(cast, plot: Plot, n_frames: int, rng: np.random.Generator):
     """Put the cast into one place, spread from left to right so that most of it is seen."""
     actors = []
     columns = rng.permutation(len(cast))
@@ -137,7 +137,7 @@ def draw_sequence(plot: Plot, seed):
     cast = _cast(plot, rng)
     lengths = np.diff(np.linspace(0, plot.n_frames, plot.n_shots + 1).astype(int))
     for n_frames in lengths:
-        scene = _shot(cast, plot, int(n_frames), rng)
+        scene = draw_shot(cast, plot, int(n_frames), rng)
         for time in range(n_frames):
             yield scene.frame(time, rng)
 

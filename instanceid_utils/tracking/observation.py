@@ -108,6 +108,7 @@ class View(NamedTuple):
     known: np.ndarray  # (N,) int64, the IDs that are reused, -1 for the others
     merged: np.ndarray  # (N,) bool, see `meetings`
     fragment: np.ndarray  # (N,) bool
+    threshold: float  # the one in force
 
     @property
     def segments(self):

@@ -79,5 +79,6 @@ def check_gallery(gallery, embedder):
     if ours and theirs and ours != theirs:
         raise ValueError(
             f"gallery: made with weights {theirs[:12]}..., the embedder has {ours[:12]}...; "
-            "vectors of different weights cannot be compared"
+            "vectors of different weights cannot be compared. Make one of the new weights out of "
+            "the results: instanceid re-embed RESULTS --gallery NEW"
         )

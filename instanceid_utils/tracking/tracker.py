@@ -43,7 +43,7 @@ class InstanceID:
         ``weights_sha256``.
     threshold : float, optional
         L2 distance, not squared, below which a segment may be a known instance; the embedder's
-        calibrated one by default.
+        calibrated one by default, and a lower one in a large gallery, see `threshold_in_force`.
     gallery : gallery.Gallery, optional
         What is known already, from another video or camera.
     place_cue : bool
@@ -110,6 +110,7 @@ class InstanceID:
             }
         )
         self.threshold, self.assignment = options["threshold"], options["assignment"]
+        self._by_size = threshold is None and getattr(embedder, "calibration", None) is not None
         self.place_cue, self.place_weight = options["place_cue"], options["place_weight"]
         self.across_classes, self.confirm = options["across_classes"], options["confirm"]
         self.clear_margin, self.n_neighbours = options["clear_margin"], options["n_neighbours"]
@@ -123,6 +124,17 @@ class InstanceID:
         self._probation = Probation(options["confirm"] if options["place_cue"] else 0)
         self._time, self._frame_shape = 0, None
         self._channel_order = ChannelOrder(self.gallery)
+
+    @property
+    def threshold_in_force(self) -> float:
+        """The threshold for as many identities as the gallery holds.
+
+        More of them are more that a newcomer may be taken for. It is `threshold` in a small
+        gallery, and where that was given by hand; see `embedding.Calibration.threshold_for`.
+        """
+        if not self._by_size:
+            return self.threshold
+        return min(self.threshold, self.embedder.calibration.threshold_for(len(self.gallery)))
 
     def update(
         self,
@@ -217,7 +229,7 @@ class InstanceID:
         return self._report(view, ids, split)
 
     def _view(self, observation):
-        segments = observation.segments
+        segments, threshold = observation.segments, self.threshold_in_force
         change = self._shots.compare(observation.signature)
         cut = change.cut or self._frame_shape not in (None, segments.frame_shape)
         expected = NOWHERE
@@ -238,7 +250,7 @@ class InstanceID:
                 expected,
                 segments.boxes_tlbr,
                 segments.frame_shape,
-                threshold=self.threshold,
+                threshold=threshold,
                 width=self._places.width,
                 weight=self.place_weight,
             )
@@ -246,12 +258,12 @@ class InstanceID:
         choice = choose(
             found.ids,
             found.distances,
-            self.threshold,
+            threshold,
             discounts=found.discounts,
             rule=self.assignment,
-            clear_margin=self.clear_margin * self.threshold,
+            clear_margin=self.clear_margin * threshold,
         )
-        provisional = self._abstention.is_ambiguous(found, self.threshold)
+        provisional = self._abstention.is_ambiguous(found, threshold)
         known = _known(choice, found)
         for row, pair in covered_pairs(segments.boxes_tlbr, known, expected).items():
             likelier = np.where(np.isin(found.ids[row], pair), found.costs[row], np.inf).argmin()
@@ -261,7 +273,18 @@ class InstanceID:
         known[provisional] = NO_ID
         several = merged(segments.boxes_tlbr, known, expected)
         fragment = fragments(segments.boxes_tlbr, known, expected) & ~provisional
-        return View(observation, change, cut, found, choice, provisional, known, several, fragment)
+        return View(
+            observation,
+            change,
+            cut,
+            found,
+            choice,
+            provisional,
+            known,
+            several,
+            fragment,
+            threshold,
+        )
 
     def _learn(self, view, ids, new):
         """Take the frame over: first the gallery, whole or not at all, then what cannot fail."""
@@ -269,7 +292,7 @@ class InstanceID:
         boxes, areas, given = segments.boxes_tlbr, segments.areas, ids != NO_ID
         covered = covered_share(boxes)
         good = habits.is_good(ids, areas, at_border(boxes, segments.frame_shape), covered)
-        good &= view.choice.margin >= self.clear_margin * self.threshold
+        good &= view.choice.margin >= self.clear_margin * view.threshold
         good &= ~view.merged
         good |= new  # an ID without a view could never be found again
         self.gallery.add(ids[given], view.seen.vectors[given], keep=good[given])
@@ -283,7 +306,7 @@ class InstanceID:
         self._classes.observe(ids[given], classes and [c for c, g in zip(classes, given) if g])
         self._probation.observe(ids[given], new[given], good[given], self._time)
         self._shots.accept(view.change)
-        self._abstention.take(ids, view.provisional, view.found, self.threshold, self._time)
+        self._abstention.take(ids, view.provisional, view.found, view.threshold, self._time)
         for id_ in self._probation.overdue(self._time):
             self.forget(id_)
         return np.flatnonzero(good & given & ~new)
@@ -313,7 +336,7 @@ class InstanceID:
     def _sure(self, view):
         """Whose looks alone are below the threshold: they say how well places are foreseen."""
         row, column = np.arange(len(view.choice.column)), view.choice.column
-        return (column >= 0) & (view.found.distances[row, column] < self.threshold)
+        return (column >= 0) & (view.found.distances[row, column] < view.threshold)
 
     def _report(self, view, ids, split):
         relabelled = self.settle(self._time)
@@ -326,7 +349,7 @@ class InstanceID:
             final,
             view.choice,
             view.found,
-            threshold=self.threshold,
+            threshold=view.threshold,
             ambiguous=view.provisional,
             provisional=waiting,
             confirmed=confirmed,
@@ -353,7 +376,7 @@ class InstanceID:
         dict of int to int
             Provisional ID -> the ID that it turns out to be. The others stay as they are.
         """
-        relabelled = self._abstention.settle(time, self.threshold, self.gallery)
+        relabelled = self._abstention.settle(time, self.threshold_in_force, self.gallery)
         for provisional, final in relabelled.items():
             self.merge(final, provisional)
         return relabelled

@@ -61,6 +61,7 @@ def save(tracker: InstanceID, folder: str | os.PathLike) -> None:
         "gallery": gallery.name,
         "settings": {name: getattr(tracker, name) for name in _SETTINGS},
         "abstain": [tracker._abstention.n_updates, tracker._abstention.band],
+        "by_size": tracker._by_size,
         "time": tracker._time,
         "frame_shape": tracker._frame_shape,
         "parts": {part: getattr(tracker, part).state() for part in _PARTS},
@@ -143,6 +144,8 @@ def _restored(cls, folder, state, embedder):
         abstain_band=band,
         **state["settings"],
     )
+    by_size = state.get("by_size", False)  # not saved before 1.2
+    tracker._by_size = bool(by_size) and getattr(embedder, "calibration", None) is not None
     tracker._time = state["time"]
     shape = state["frame_shape"]
     tracker._frame_shape = None if shape is None else tuple(shape)

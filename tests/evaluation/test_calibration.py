@@ -273,3 +273,45 @@ def test_one_call_calibrates_on_a_data_set(make_davis):
     assert (found.n_identities, found.n_segments) == (4, 14)
     part = calibrate_dataset(ColourEmbedder(), dataset, ["pond"], min_gap=2, n_bootstrap=20)
     assert (part.n_identities, part.n_segments) == (2, 8)
+
+
+GALLERIES = {"identities": [10, 100, 1000], "masks": [0.7, 0.5, 0.3], "boxes": [0.8, 0.5, 0.2]}
+
+
+def with_galleries(calibration, **changes):
+    facts = {**calibration.as_dict(), "threshold": 0.9, "galleries": {**GALLERIES, **changes}}
+    return Calibration.from_dict(json.loads(json.dumps(facts)))
+
+
+def test_the_threshold_falls_with_the_gallery(calibration):
+    found = with_galleries(calibration)
+    assert found.threshold_for(0) == found.threshold_for(50) == 0.9
+    numbers = [found.threshold_for(n) for n in range(1, 2000)]
+    assert (np.diff(numbers) <= 0).all() and max(np.abs(np.diff(numbers))) < 0.02
+    assert found.threshold_for(1000) == pytest.approx(0.2)  # by boxes, which ask for more
+    assert found.threshold_for(10**6) == pytest.approx(0.2)
+    assert found.threshold_for(10, small=0) == pytest.approx(0.7)
+    assert Calibration.from_dict(found.as_dict()).galleries == GALLERIES
+
+
+def test_a_record_from_before_knows_no_sizes(calibration):
+    facts = calibration.as_dict()
+    del facts["galleries"]
+    old = Calibration.from_dict(facts)
+    assert old.threshold_for(10**6) == old.threshold
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"masks": [0.7, 0.5]},
+        {"masks": [0.5, 0.7, 0.7]},
+        {"identities": [10, 10, 1000]},
+        {"boxes": ["0.8", 0.5, 0.2]},
+        {"boxes": None},
+        {"boxes": [0.8, 0.5, float("nan")]},
+    ],
+)
+def test_sizes_that_make_no_sense_are_refused(calibration, changes):
+    with pytest.raises(ValueError, match="calibration: galleries"):
+        with_galleries(calibration, **changes)

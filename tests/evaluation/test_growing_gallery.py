@@ -1,9 +1,12 @@
 """An archive of more and more instances."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from instanceid_utils.evaluation import score_archive
+from instanceid_utils.embedding import Calibration
+from instanceid_utils.evaluation import calibrate, score_archive
 
 
 def population(n, n_views=12, spread=0.02, dim=24, seed=0):
@@ -22,8 +25,8 @@ def score(part, threshold=0.4, **options):
 
 
 def test_who_can_be_told_apart_is():
-    table = score(population(40), sizes=(10, 40, 1000))
-    assert table.instances.tolist() == [10, 40]
+    table = score(population(20), sizes=(5, 20, 1000))
+    assert table.instances.tolist() == [5, 20]
     assert (table.IDF1 == 1).all() and (table[["false_reuse", "false_new", "wrong_id"]] == 0).all(
         0
     ).all()
@@ -36,8 +39,18 @@ def test_a_threshold_of_nothing_makes_everybody_new_and_a_large_one_nobody():
 
 
 def test_mistakes_grow_with_the_number_of_instances():
-    table = score(population(300, dim=4), 0.3, sizes=(10, 300))
-    assert table.false_reuse[0] < 0.5 < table.false_reuse[1] and table.IDF1[0] > table.IDF1[1]
+    table = score(population(60, dim=3, spread=0.01), 0.3, sizes=(6, 60))
+    assert table.false_reuse[0] < 0.4 < table.false_reuse[1] and table.IDF1[0] > table.IDF1[1]
+
+
+def test_a_threshold_that_falls_with_the_gallery_keeps_newcomers_apart(monkeypatch):
+    part = population(30, dim=4)
+    record = replace(calibrate(*part, min_gap=3, n_rounds=1, n_bootstrap=10), threshold=0.6)
+    fixed = score(part, record, sizes=(30,)).iloc[0]
+    assert fixed.equals(score(part, 0.6, sizes=(30,)).iloc[0])
+    monkeypatch.setattr(Calibration, "threshold_for", lambda self, n: 0.6 / (1 + n / 5))
+    falling = score(part, record, sizes=(30,)).iloc[0]
+    assert falling.false_reuse < 0.5 * fixed.false_reuse
 
 
 def test_first_and_last_segments_are_the_shots():

@@ -54,3 +54,12 @@ def test_a_clip_is_the_same_every_time(tmp_path):
     make(tmp_path / "one"), make(tmp_path / "other")
     one, other = (json.loads((tmp_path / n / "clip.json").read_text()) for n in ("one", "other"))
     assert one == other
+
+
+def test_visits_are_of_one_cast():
+    drawn = [list(frames) for frames in clips.draw_visits(4, 5, 3, 2, 0)]
+    present = [set(np.unique([labels for _, labels in clip]).tolist()) - {0} for clip in drawn]
+    assert set.union(*present) <= {1, 2, 3, 4, 5} and len(set.union(*present)) == 5
+    assert all(len(some) <= 3 for some in present) and sum(map(len, present)) >= 10
+    again = [list(frames) for frames in clips.draw_visits(4, 5, 3, 2, 0)]
+    assert all(np.array_equal(a[0][0], b[0][0]) for a, b in zip(drawn, again))

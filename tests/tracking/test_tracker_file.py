@@ -221,3 +221,26 @@ def test_an_error_after_the_new_state_took_its_place_leaves_it_whole(tmp_path, m
     with pytest.raises(OSError, match="no more"):
         tracker.save(tmp_path)
     assert len(InstanceID.load(tmp_path, ColourEmbedder()).gallery) == 2
+
+
+class Falling:
+    """A calibration that asks for less with each identity."""
+
+    def threshold_for(self, n_identities):
+        return 0.5 / (1 + n_identities)
+
+
+def test_the_threshold_in_force_falls_with_the_gallery_and_is_saved(tmp_path):
+    embedder = ColourEmbedder()
+    embedder.calibration = Falling()
+    tracker = InstanceID(embedder)
+    assert tracker.threshold_in_force == min(embedder.threshold, 0.5)
+    update = show(tracker, (1, RED, 10, 10, 30, 40), (2, GREEN, 90, 10, 30, 40))
+    assert tracker.threshold_in_force == 0.5 / 3
+    update = show(tracker, (1, RED, 10, 10, 30, 40))
+    assert update.decisions[0].threshold == 0.5 / 3
+    tracker.save(tmp_path)
+    assert InstanceID.load(tmp_path, embedder).threshold_in_force == 0.5 / 3
+    assert InstanceID.load(tmp_path, ColourEmbedder()).threshold_in_force == tracker.threshold
+    given = InstanceID(embedder, threshold=tracker.threshold, gallery=tracker.gallery)
+    assert given.threshold_in_force == tracker.threshold  # by hand: it stays
