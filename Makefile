@@ -9,11 +9,12 @@ INSTALLED := .venv/.installed
 UV := .venv/bin/uv
 ADAPTERS := .venv-adapters/.installed
 BROWSER := .venv/.installed-browser
+BOOK := .venv-book/.installed
 # Figures in the notebook, and no progress bars: whether one shows depends on what is made already.
 NOTEBOOK := MPLBACKEND=module://matplotlib_inline.backend_inline TQDM_DELAY=1000000000
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run plan test fuzz kills test-core test-adapters test-browser screenshots lab notebooks bench pretrain lock clean
+.PHONY: help setup run plan test fuzz kills test-core test-adapters test-browser screenshots book lab notebooks bench pretrain lock clean
 
 help: ## show this list
 	@echo "make TARGET, with PYTHON=/path/to/python3.11 where the right Python is not found by itself"
@@ -69,6 +70,9 @@ test-browser: $(BROWSER) ## notebooks and tracker widget in JupyterLab and Chrom
 screenshots: ## the same, and renew the pictures of the README
 	@$(MAKE) test-browser SCREENSHOTS=docs
 
+book: $(BOOK) ## the notebooks, the API and the benchmarks as one book: build/book/html/index.html
+	@.venv-book/bin/python tools/make_book.py
+
 lab: $(INSTALLED) ## open JupyterLab on the course's index; LAB="--no-browser --port=9999" hands it options
 	@$(PY) -m jupyterlab --LabApp.app_settings_dir=tools/lab \
 	  --LabApp.default_url=/lab/tree/notebooks/index.md $(LAB)
@@ -90,9 +94,19 @@ lock: | .venv/bin/uv ## write requirements.lock anew from pyproject.toml
 	@.venv/bin/uv pip compile --group browser --constraint requirements.lock --universal \
 	  --python-version 3.9 --generate-hashes --custom-compile-command "make lock" --quiet \
 	  --output-file tests_browser/requirements.lock
+	@.venv/bin/uv pip compile --group book --python-version 3.9 --universal \
+	  --generate-hashes --custom-compile-command "make lock" --quiet \
+	  --output-file docs/book/requirements.lock
+
+$(BOOK): docs/book/requirements.lock
+	@python=$$(sh tools/find_python.sh "$(PYTHON)") && rm -rf .venv-book \
+	  && "$$python" -m venv .venv-book
+	@.venv-book/bin/python -m pip install --quiet --require-hashes --no-deps \
+	  -r docs/book/requirements.lock
+	@touch $@
 
 clean: ## remove .venv, runs/, generated data and caches; downloads under data/ stay
-	rm -rf .venv .venv-core .venv-adapters runs data/generated build dist
+	rm -rf .venv .venv-core .venv-adapters .venv-book runs data/generated build dist
 	rm -rf .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
