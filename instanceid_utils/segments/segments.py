@@ -251,6 +251,28 @@ def apart(segments: Segments) -> Segments:
     return replace(segments, areas=_areas(patches), patches=patches)
 
 
+def shared_shares(segments: Segments) -> np.ndarray:
+    """Share of each segment's pixels that other segments hold too: masks, or boxes, that overlap.
+
+    Returns
+    -------
+    ndarray of shape (N,), float64
+
+    Examples
+    --------
+    >>> shared_shares(find_segments(np.array([[[1, 1, 1, 1]], [[0, 0, 0, 1]]], bool)))
+    array([0.25, 1.  ])
+    """
+    count = np.zeros(segments.frame_shape, np.uint16)
+    places = [np.s_[t:b, x:r] for x, t, r, b in segments.boxes_tlbr.tolist()]
+    for place, patch in zip(places, segments.patches):
+        count[place] += patch
+    shared = [
+        np.count_nonzero(count[place][patch] > 1) for place, patch in zip(places, segments.patches)
+    ]
+    return np.array(shared, np.float64) / np.maximum(segments.areas, 1)
+
+
 def check_frame(frame: np.ndarray, frame_shape: tuple[int, int] | None = None) -> None:
     """Check that ``frame`` is a uint8 RGB picture (H, W, 3), of the size of its masks.
 

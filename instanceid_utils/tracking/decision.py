@@ -105,6 +105,10 @@ class Choice(NamedTuple):
     reason: np.ndarray  # str
     margin: np.ndarray  # float64, inf without a runner-up
 
+    def known(self, ids: np.ndarray) -> np.ndarray:
+        """IDs that are reused (N,), of candidates (N, K); -1 for the others."""
+        return np.where(self.column < 0, NO_ID, ids[np.arange(len(ids)), self.column])
+
 
 def choose(
     ids: np.ndarray,

@@ -36,6 +36,9 @@ class Habits:
     max_covered : float
         A view is refused when other segments' boxes cover this much more of its box, as a part
         of its area, than usual.
+    max_shared : float
+        A view is refused when other segments hold more of its pixels than this: it shows them
+        as well. Masks seldom overlap; the boxes of a detector do, wherever people meet.
 
     Examples
     --------
@@ -49,14 +52,23 @@ class Habits:
     """
 
     def __init__(
-        self, min_area: float = 0.5, min_area_at_border: float = 0.8, max_covered: float = 0.3
+        self,
+        min_area: float = 0.5,
+        min_area_at_border: float = 0.8,
+        max_covered: float = 0.3,
+        max_shared: float = 0.4,
     ):
         self.min_area, self.min_area_at_border = min_area, min_area_at_border
-        self.max_covered = max_covered
+        self.max_covered, self.max_shared = max_covered, max_shared
         self._habits = {}
 
     def is_good(
-        self, ids: Sequence, areas: np.ndarray, at_border: np.ndarray, covered: np.ndarray
+        self,
+        ids: Sequence,
+        areas: np.ndarray,
+        at_border: np.ndarray,
+        covered: np.ndarray,
+        shared: np.ndarray | float = 0.0,
     ) -> np.ndarray:
         """Judge views of instances.
 
@@ -68,17 +80,20 @@ class Habits:
             From `at_border`.
         covered : ndarray of shape (N,), float
             From `covered_share`.
+        shared : ndarray of shape (N,), float
+            From `segments.shared_shares`.
 
         Returns
         -------
         ndarray of shape (N,), bool
-            True for an instance of which nothing is known yet.
+            True for an instance of which nothing is known yet, if it is alone.
         """
         habits = [self._habits.get(int(i)) for i in ids]
         usual_area = np.array([0.0 if h is None else h.area for h in habits])
         usual_cover = np.array([np.inf if h is None else h.covered for h in habits])
         least = np.where(at_border, self.min_area_at_border, self.min_area) * usual_area
-        return (areas >= least) & (covered <= usual_cover + self.max_covered)
+        alone = (covered <= usual_cover + self.max_covered) & (shared <= self.max_shared)
+        return (areas >= least) & alone
 
     def observe(
         self, ids: Sequence[int] | np.ndarray, areas: np.ndarray, covered: np.ndarray, time: int

@@ -11,7 +11,7 @@ import numpy as np
 
 from instanceid_utils.formats import FrameMasks, from_model
 from instanceid_utils.segments.crops import cut_crops
-from instanceid_utils.segments.segments import Segments, check_frame, find_segments
+from instanceid_utils.segments.segments import Segments, check_frame, find_segments, shared_shares
 from instanceid_utils.tracking.candidates import Candidates
 from instanceid_utils.tracking.decision import EMPTY, LOW_SCORE, USED, Choice
 from instanceid_utils.tracking.shots import FrameChange, signature
@@ -88,6 +88,7 @@ class Observation(NamedTuple):
     dropped: np.ndarray  # (M,) str, for each of `every`: why it is not used, "" where it is
     scores: np.ndarray | None = None  # (M,) float32
     classes: tuple | None = None  # of length M
+    shared: np.ndarray | None = None  # (N,) share of pixels that others hold too; None is 0
 
     def of_segments(self, values):
         """Pick those of M values that go with `segments`; None stays None."""
@@ -114,6 +115,17 @@ class View(NamedTuple):
     def segments(self):
         """The segments that are decided on."""
         return self.seen.segments
+
+    @property
+    def shared(self):
+        """Share of the pixels of each that other segments hold too, (N,) float64."""
+        return np.zeros(len(self.known)) if self.seen.shared is None else self.seen.shared
+
+    @property
+    def sure(self):
+        """Whose looks alone are below the threshold, (N,) bool."""
+        row, column = np.arange(len(self.known)), self.choice.column
+        return (column >= 0) & (self.found.distances[row, column] < self.threshold)
 
 
 def observe(embedder: Any, frame: np.ndarray, masks: Any, min_score: float = 0.0) -> Observation:
@@ -160,7 +172,8 @@ def observe_together(embedder: Any, frames: Sequence, min_score: float = 0.0) ->
         segments = every.select(np.flatnonzero(dropped == USED))
         crops.append(cut_crops(frame, segments, embedder.crop_size, embedder.margin))
         bare = (replace(part, patches=()) for part in (every, segments))
-        found.append((*bare, signature(frame), dropped, given.scores, given.classes))
+        rest = signature(frame), dropped, given.scores, given.classes, shared_shares(segments)
+        found.append((*bare, *rest))
     vectors = np.zeros((0, embedder.dim), np.float32)
     if any(map(len, crops)):
         vectors = embedder.embed_crops(np.concatenate(crops))

@@ -264,12 +264,12 @@ class InstanceID:
             clear_margin=self.clear_margin * threshold,
         )
         provisional = self._abstention.is_ambiguous(found, threshold)
-        known = _known(choice, found)
+        known = choice.known(found.ids)
         for row, pair in covered_pairs(segments.boxes_tlbr, known, expected).items():
             likelier = np.where(np.isin(found.ids[row], pair), found.costs[row], np.inf).argmin()
             if found.ids[row, likelier] not in known:
                 choice.column[row], provisional[row] = likelier, False
-                known = _known(choice, found)
+                known = choice.known(found.ids)
         known[provisional] = NO_ID
         several = merged(segments.boxes_tlbr, known, expected)
         fragment = fragments(segments.boxes_tlbr, known, expected) & ~provisional
@@ -290,8 +290,8 @@ class InstanceID:
         """Take the frame over: first the gallery, whole or not at all, then what cannot fail."""
         segments, habits = view.segments, Habits() if view.cut else self._habits
         boxes, areas, given = segments.boxes_tlbr, segments.areas, ids != NO_ID
-        covered = covered_share(boxes)
-        good = habits.is_good(ids, areas, at_border(boxes, segments.frame_shape), covered)
+        border, covered = at_border(boxes, segments.frame_shape), covered_share(boxes)
+        good = habits.is_good(ids, areas, border, covered, view.shared)
         good &= view.choice.margin >= self.clear_margin * view.threshold
         good &= ~view.merged
         good |= new  # an ID without a view could never be found again
@@ -301,7 +301,8 @@ class InstanceID:
             self._places.forget()
         self._habits, self._frame_shape = habits, segments.frame_shape
         self._habits.observe(ids[given], areas[given], covered[given], self._time)
-        self._places.observe(ids[given], boxes[given], self._time, self._sure(view)[given])
+        sure = view.sure[given]  # they say how well places are foreseen
+        self._places.observe(ids[given], boxes[given], self._time, sure)
         classes = view.seen.of_segments(view.seen.classes)
         self._classes.observe(ids[given], classes and [c for c, g in zip(classes, given) if g])
         self._probation.observe(ids[given], new[given], good[given], self._time)
@@ -332,11 +333,6 @@ class InstanceID:
         columns = view.choice.column[learned]
         self._strains.observe(ids[learned], view.found.distances[learned, columns], self.threshold)
         return split
-
-    def _sure(self, view):
-        """Whose looks alone are below the threshold: they say how well places are foreseen."""
-        row, column = np.arange(len(view.choice.column)), view.choice.column
-        return (column >= 0) & (view.found.distances[row, column] < view.threshold)
 
     def _report(self, view, ids, split):
         relabelled = self.settle(self._time)
@@ -425,8 +421,3 @@ class InstanceID:
     def load(cls, path: str | os.PathLike, embedder: Any) -> InstanceID:
         """Go on where the tracker saved at ``path`` stood, with the same embedder."""
         return tracker_file.load(cls, path, embedder)
-
-
-def _known(choice, found):
-    """Return the IDs that are reused, -1 for the others."""
-    return np.where(choice.column < 0, NO_ID, found.ids[np.arange(len(found.ids)), choice.column])

@@ -33,6 +33,11 @@ def test_a_sliver_is_not(known):
     assert judge(known, 501) and not judge(known, 499)
 
 
+def test_pixels_that_another_holds_too_show_another(known):
+    every = np.full(3, 1000), np.zeros(3, bool), np.zeros(3), np.array([0.0, 0.39, 0.41])
+    assert known.is_good([1, 1, 2], *every).tolist() == [True, True, False]
+
+
 def test_at_the_border_more_must_be_seen(known):
     assert judge(known, 801, border=True) and not judge(known, 799, border=True)
 

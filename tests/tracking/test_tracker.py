@@ -253,6 +253,16 @@ def test_an_occluded_sliver_does_not_teach_the_gallery(tracker):
     assert len(tracker.gallery.exemplars(1)[1]) == len(views) + 1
 
 
+def test_boxes_that_hold_the_same_pixels_do_not_teach_the_gallery():
+    tracker, known = InstanceID(ColourEmbedder(), threshold=1.0), []
+    for x in [80] + [38] * 30 + [30]:  # green stands before red, as is usual, and then yet more
+        frame, _ = paint((1, RED, 20, 20, 30, 60), (2, GREEN, x, 20, 30, 60))
+        known.append([len(tracker.gallery.exemplars(i)[1]) for i in (1, 2) if i in tracker.gallery])
+        update = tracker.update(frame, boxes=[[20, 20, 50, 80], [x, 20, x + 30, 80]])
+        assert update.ids.tolist() == [1, 2]
+    assert [tracker.gallery.n_exemplars(i) for i in (1, 2)] == known[-1] == [2, 1]
+
+
 def test_an_ambiguous_view_does_not_teach_the_gallery():
     tracker = InstanceID(ColourEmbedder(), place_cue=False, clear_margin=0.5)
     tracker.gallery.add([1, 2], np.array([[1, 0, 0], [0.995, 0.0995, 0]], np.float32))
