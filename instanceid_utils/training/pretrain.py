@@ -26,6 +26,7 @@ from instanceid_utils.segments.crops import MARGIN
 from instanceid_utils.synthetic.populations import crowd_population, population
 from instanceid_utils.training.degradation import PERFECT, Degradation, degrade
 from instanceid_utils.training.fit_evidence import main as fit_evidence
+from instanceid_utils.training.fit_gallery_sizes import main as fit_gallery_sizes
 from instanceid_utils.training.loop import embed_with, train
 from instanceid_utils.training.recipe import PROFILES
 
@@ -106,7 +107,8 @@ def main(argv=None):
     where = held_out.identities, held_out.sequences, held_out.frames
     calibration = calibrate(embed(held_out.crops), *where, weights_sha256=digest)
     calibration.to_json(calibration_path(args.out))
-    fit_evidence(["--weights", str(args.out)])
+    for fit in (fit_evidence, fit_gallery_sizes):
+        fit(["--weights", str(args.out)])
     print(f"{args.out.with_suffix('.npz')}: {digest}, threshold {calibration.threshold:.3f}")
     return args.out
 

@@ -34,6 +34,7 @@ def test_one_command_makes_weights_card_and_threshold(tmp_path, cache, monkeypat
     monkeypatch.setitem(pretrain.PROFILES, "full", TINY)
     fitted = []  # the fit itself takes minutes, and has a test of its own
     monkeypatch.setattr(pretrain, "fit_evidence", fitted.append)
+    monkeypatch.setattr(pretrain, "fit_gallery_sizes", fitted.append)
     out = tmp_path / "w" / "test.json"
     sizes = (
         "--identities 8 --views 4 --validation 4 --calibration 6 --epochs 1 --workers 1 --crowds 1"
@@ -42,7 +43,7 @@ def test_one_command_makes_weights_card_and_threshold(tmp_path, cache, monkeypat
     assert pretrain.main(argv) == out
     embedder = Embedder.pretrained(out)
     assert 0 < embedder.threshold <= 2 and embedder.dim == 8 + 2 * 128
-    assert fitted == [["--weights", str(out)]]
+    assert fitted == 2 * [["--weights", str(out)]]
     assert "--identities 8" in embedder.card["command"]
     assert "generated: HSV histogram" in capsys.readouterr().out
     first = embedder.weights_sha256
