@@ -116,3 +116,18 @@ def test_unknown_choices_are_refused(wrong):
 def test_crop_size_is_checked(size):
     with pytest.raises(ValueError, match="multiple of 8"):
         build_network(size)
+
+
+def test_pooling_looks_at_the_segment_alone():
+    rng = np.random.default_rng(0)
+    features = rng.uniform(0.1, 1, (2, 4, 4, 3)).astype(np.float32)
+    weights = np.zeros((2, 4, 4, 1), np.float32)
+    weights[0, :2], weights[1, 1:3, 1:3] = 1, 0.5
+    found = MaskedPooling()([features, weights]).numpy()
+    share = weights + 1e-4
+    share /= share.sum((1, 2), keepdims=True)
+    mean, cubes = (features * share).sum((1, 2)), (features**3 * share).sum((1, 2))
+    np.testing.assert_allclose(found, np.concatenate([mean, np.cbrt(cubes)], 1), rtol=1e-4)
+    outside = np.where(weights > 0, features, 9.0).astype(np.float32)
+    np.testing.assert_allclose(MaskedPooling()([outside, weights]).numpy(), found, rtol=0.2)
+    assert abs(MaskedPooling()([outside, np.ones_like(weights)]).numpy() - found).max() > 1

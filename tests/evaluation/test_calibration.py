@@ -9,6 +9,7 @@ from instanceid_utils.embedding.descriptors import hsv_histogram
 from instanceid_utils.evaluation.calibration import (
     THRESHOLDS,
     MistakeCounts,
+    _cheapest,
     calibrate,
     calibrate_dataset,
     simulate_appearances,
@@ -315,3 +316,23 @@ def test_a_record_from_before_knows_no_sizes(calibration):
 def test_sizes_that_make_no_sense_are_refused(calibration, changes):
     with pytest.raises(ValueError, match="calibration: galleries"):
         with_galleries(calibration, **changes)
+
+
+def test_a_wrong_id_is_a_mistake_that_costs():
+    rates = {
+        "false_reuse": np.array([[0.0, 0.0, 0.0, 0.3]]),
+        "false_new": np.array([[1.0, 0.4, 0.2, 0.2]]),
+        "wrong_id": np.array([[0.0, 0.0, 0.5, 0.5]]),
+    }
+    assert _cheapest(rates, 1.0).tolist() == [1]
+    assert _cheapest({**rates, "wrong_id": np.zeros((1, 4))}, 1.0).tolist() == [2]
+
+
+def test_the_gap_between_views_counts_in_pairs_and_in_appearances():
+    vectors, identities, sequences, frames = make_segments()
+    near = vectors.copy()
+    near[1::2] = vectors[::2]  # each view has a twin 20 frames on
+    close = calibrate(near, identities, sequences, frames, min_gap=20)
+    far = calibrate(near, identities, sequences, frames, min_gap=30)
+    assert far.min_gap == 30 and far.frr > close.frr
+    assert far.curves["false_new"].sum() > close.curves["false_new"].sum()

@@ -150,3 +150,11 @@ def test_the_end_of_a_video_settles():
         show(tracker, (1, colour, 150, 60, 20, 30), (2, GREEN, 90, 20, 20, 30))
     assert tracker.new_video() == {3: 1}
     assert tracker.gallery.ids.tolist() == [1, 2]
+
+
+def test_settled_by_the_mean_and_not_by_one_lucky_view():
+    abstention = Abstention(3)
+    abstention.open(9, dict.fromkeys([1, 2], 0.0), time=0)
+    for d1, d2 in ((0.1, 0.4), (0.9, 0.4), (0.9, 0.4)):
+        observe(abstention, [9], [[1, 2]], [[d1, d2]])
+    assert abstention.settle(3, 0.5, {1, 2, 9}) == {9: 2}

@@ -99,3 +99,10 @@ def test_real_sequences_joined(davis_root, step, false_cuts):
                 false.append((name, index))
     assert missed == []
     assert len(false) <= false_cuts
+
+
+def test_two_cuts_in_a_row_are_two():
+    """What is usual is the median of recent changes: a cut a frame ago does not make one usual."""
+    one, two, three = (scene(seed)[:216, :384] for seed in (11, 12, 13))
+    frames = [one] * 6 + [two] + [three] * 4
+    assert cuts(frames) == [6, 7]

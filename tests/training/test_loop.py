@@ -9,7 +9,7 @@ from instanceid_utils.data.segment_sets import SegmentSet
 from instanceid_utils.embedding.tensorflow import tf
 from instanceid_utils.training import loop as training
 from instanceid_utils.training.augmentation import augment
-from instanceid_utils.training.loop import train
+from instanceid_utils.training.loop import Trainer, train
 from instanceid_utils.training.losses import SHARPNESS, threshold_loss
 from instanceid_utils.training.recipe import Recipe, profile
 
@@ -193,3 +193,20 @@ def test_a_keras_backbone_trains(sets, tmp_path):
     )
     run = train(*(part.resized(32) for part in sets), recipe, tmp_path, progress=False)
     assert np.isfinite(run.history[0]["loss"])
+
+
+def test_the_average_of_the_weights_against_plain_arithmetic(sets):
+    data, _ = sets
+    recipe = replace(TINY, averaging=0.9)
+    trainer = Trainer(recipe)
+    expected = [w.copy() for w in trainer.network.get_weights()]
+    batch = np.argsort(data.identities, kind="stable")[: recipe.n_identities * recipe.n_instances]
+    crops = data.crops[batch].astype(np.float32)
+    labels = np.repeat(np.arange(recipe.n_identities), recipe.n_instances)
+    for step in range(1, 4):
+        trainer.step(crops, labels)
+        momentum = min(0.9, (1 + step) / (10 + step))
+        now = trainer.network.get_weights()
+        expected = [momentum * e + (1 - momentum) * w for e, w in zip(expected, now)]
+    for found, wanted in zip(trainer.averaged.get_weights(), expected):
+        np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-6)
