@@ -31,6 +31,7 @@ FIRST_PICTURE = "first_picture.png"
 RESULTS = (
     ("tracked video", "05_track_with_faiss/tracked.mp4"),
     ("metrics", "05_track_with_faiss/metrics.csv"),
+    ("report of an archive", "08_a_whole_archive/archive/report.html"),
 )
 
 # What every kernel gets: a quiet TensorFlow, and figures that land in the notebook.

@@ -176,11 +176,19 @@ def find(
 def error_rate(calibration: Calibration, distance: float, n_identities: int) -> float:
     """Return how often a stranger finds one of n identities as near as this, or nearer.
 
-    The calibration has measured it among ``n_others``; of more, each has the same chance anew.
+    The calibration has the whole curve among ``n_others``, and for larger galleries the distance
+    at which the rate is 1 %: by as much as that falls, the curve moves in. Where it was not
+    measured for them, each of more identities counts as another chance.
     """
-    curves = calibration.curves
+    curves, n_others = calibration.curves, calibration.n_others
+    chances = n_identities / n_others
+    if calibration.galleries is not None and chances > 1:
+        distance *= calibration.threshold_for(n_others, 0) / calibration.threshold_for(
+            min(n_identities, calibration.galleries["identities"][-1]), 0
+        )
+        chances = max(1.0, n_identities / calibration.galleries["identities"][-1])
     among = np.interp(distance, curves["thresholds"], curves["false_reuse"])
-    return float(1 - (1 - among) ** (n_identities / calibration.n_others))
+    return float(1 - (1 - among) ** chances)
 
 
 def _error_rates(archive, embedder, n_identities):

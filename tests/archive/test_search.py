@@ -1,5 +1,6 @@
 import csv
 import json
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -103,7 +104,14 @@ def test_the_error_rate_grows_with_distance_and_number():
     assert error_rate(calibration, at, calibration.n_others) == pytest.approx(
         calibration.false_reuse, abs=0.005
     )
-    many = error_rate(calibration, at, 100 * calibration.n_others)
+    largest = calibration.galleries["identities"][-1]
+    for n in (30, 1000, largest):  # where it was measured to be 1 %, by masks or by boxes
+        assert error_rate(calibration, calibration.threshold_for(n, 0), n) < 0.025
+        assert error_rate(calibration, at, n) > 2 * calibration.false_reuse
+    some = error_rate(calibration, 0.3, largest)
+    assert error_rate(calibration, 0.3, 10 * largest) == pytest.approx(1 - (1 - some) ** 10)
+    unmeasured = replace(calibration, galleries=None)
+    many = error_rate(unmeasured, at, 100 * calibration.n_others)
     assert many == pytest.approx(1 - (1 - calibration.false_reuse) ** 100, abs=0.05)
 
 
