@@ -279,7 +279,7 @@ class IdxWriter:
 
         Parameters
         ----------
-        batch : ndarray of shape (n, *item_shape)
+        batch : ndarray of shape ``(n, *item_shape)``
 
         Raises
         ------
