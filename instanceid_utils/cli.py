@@ -64,6 +64,7 @@ EXAMPLES = {
     "train": """examples:
   {prog} train segments                         # a minute or two
   {prog} train segments --profile full --loss batch-hard --out my_weights
+  {prog} train --unlabelled gate.mp4 --masks boxes.txt --out gate_weights
   {prog} track street.mp4 --weights my_weights/weights.json""",
     "evaluate": """examples:
   {prog} evaluate data/generated
@@ -310,7 +311,16 @@ def _split(add):
 
 def _train(parser):
     add = parser.add_argument
-    add("segments", help="folder of the command extract")
+    add("segments", nargs="?", help="folder of the command extract")
+    add(
+        "--unlabelled",
+        metavar="VIDEO",
+        help="instead: adapt weights to a camera by a video of it that nobody has labelled",
+    )
+    add("--masks", help="masks or boxes of that video, see track; by default what moves in it")
+    add("--frames", type=int, metavar="N", help="of that video, from its start (default: all)")
+    add("--weights", metavar="CARD", help="weights to adapt, other than the shipped ones")
+    add("--steps", type=int, default=150, help="of that adaptation (default 150)")
     add("--out", default="weights", metavar="DIR", help="default: weights")
     add(
         "--profile",

@@ -105,7 +105,11 @@ def convert(args: Namespace) -> None:
 
 
 def train(args: Namespace) -> None:
-    """Train, save and calibrate; see `training.train`."""
+    """Train, save and calibrate; see `training.train`, or `training.adapt` without labels."""
+    if (args.segments is None) == (args.unlabelled is None):
+        raise ValueError("train: expected a folder of segments, or --unlabelled VIDEO")
+    if args.unlabelled is not None:
+        return _adapt(args)
     from instanceid_utils.data.segment_sets import from_manifest
     from instanceid_utils.embedding.weights import calibration_path, save_weights
     from instanceid_utils.evaluation.calibration import calibrate
@@ -149,6 +153,46 @@ def train(args: Namespace) -> None:
         f"epoch {run.best['epoch']}: rank-1 {run.best['rank1']:.3f}, mAP {run.best['map']:.3f} "
         f"on identities not trained on; threshold {calibration.threshold:.3f}: {card}"
     )
+
+
+def _adapt(args):
+    from itertools import islice
+
+    from instanceid_utils.app.mask_feed import MaskFeed
+    from instanceid_utils.embedding.embedder import Embedder
+    from instanceid_utils.embedding.weights import calibration_path, save_weights
+    from instanceid_utils.training.adapting import adapt, follow, recalibrate
+    from instanceid_utils.video.reader import video_info
+
+    embedder = _embedder(args)
+    if embedder.calibration is None:
+        raise ValueError(f"{args.weights}: expected weights with a calibration beside their card")
+    feed = MaskFeed(args.unlabelled, video_info(args.unlabelled), args.masks)
+    frames = islice(feed.frames(), args.frames)
+    seen = follow(
+        embedder,
+        (
+            (frame.image, found.find_segments(frame.image.shape[:2]))
+            for frame, found in frames
+            if found is not None
+        ),
+    )
+    network = adapt(embedder, seen, steps=args.steps, seed=args.seed, progress=not args.quiet)
+    card = Path(args.out) / "weights.json"
+    digest = save_weights(
+        network,
+        card,
+        embedder.card["architecture"],
+        margin=embedder.margin,
+        command=f"train --unlabelled {Path(args.unlabelled).name} --steps {args.steps} "
+        f"--seed {args.seed}",
+        adapted_from=embedder.weights_sha256,
+    )
+    vectors = Embedder(network, margin=embedder.margin).embed_crops(seen.crops)
+    calibration = recalibrate(vectors, seen, embedder.calibration, digest)
+    calibration.to_json(calibration_path(card))
+    n = len(np.unique(seen.tracklets))
+    print(f"{n} tracklets, {len(vectors)} views; threshold {calibration.threshold:.3f}: {card}")
 
 
 def evaluate(args: Namespace) -> None:

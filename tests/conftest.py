@@ -15,7 +15,8 @@ from instanceid_utils.data.image_files import write_label_map
 _TRAINS = """
 data/test_download.py data/test_extraction.py data/test_manifest.py data/test_segment_sets.py
 embedding/test_network.py embedding/test_weights.py embedding/test_onnx_graph.py
-embedding/test_descriptors.py embedding/test_imagenet.py mnist evaluation training synthetic lab pictures/test_comparison.py
+embedding/test_descriptors.py embedding/test_imagenet.py mnist evaluation
+training synthetic lab pictures/test_comparison.py
 archive/test_explaining.py pictures/test_explanations.py pictures/test_figures.py
 pictures/test_projector.py
 app/test_video_tracking_formats.py app/test_outputs.py pictures/test_evidence_curves.py

@@ -5,7 +5,6 @@ The pages are those of the repository, at the places that their links to each ot
 
 import argparse
 import re
-import re
 import shutil
 import subprocess
 import sys

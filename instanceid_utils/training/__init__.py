@@ -14,6 +14,7 @@ __getattr__, __dir__, __all__ = lazy_names(
         "augmentation": ("augment",),
         "degradation": ("Degradation", "degrade"),
         "recipe": ("PROFILES", "Recipe", "profile"),
+        "adapting": ("Tracklets", "adapt", "follow", "recalibrate"),
         "loop": ("Trainer", "TrainingRun", "embed_with", "train"),
         "ablation": ("METRICS", "VARIANTS", "read_table", "run_variant"),
     },

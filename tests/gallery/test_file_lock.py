@@ -147,6 +147,20 @@ for _ in range(5):
     np.testing.assert_array_equal(Gallery.load(path).ids, np.arange(1, 16))
 
 
+def test_a_lock_on_a_file_that_is_gone_holds_nobody_off(path, monkeypatch):
+    take, calls = file_lock._lock, []
+
+    def removed_just_before(file):
+        take(file)
+        calls.append(file)
+        if len(calls) == 1:
+            (path.parent / ".known.gallery.lock").unlink()
+
+    monkeypatch.setattr(file_lock, "_lock", removed_just_before)
+    with locked(path):
+        assert names(path) == [".known.gallery.lock", "known.gallery"] and len(calls) == 2
+
+
 @pytest.mark.parametrize("code", [errno.ENOLCK, errno.ENOTSUP])
 def test_a_file_system_without_locks(path, monkeypatch, code):
     def no_locks(file):
