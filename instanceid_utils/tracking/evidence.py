@@ -63,15 +63,15 @@ class Evidence:
         If one is not a number, or out of its range.
     """
 
-    looks: float = 7.0
-    width: float = 2.02
-    growth: float = 0.855
-    jump: float = 0.0422
-    rivals: float = 0.0229
+    looks: float = 7.04
+    width: float = 2.01
+    growth: float = 0.831
+    jump: float = 0.0458
+    rivals: float = 0.022
     change: float = 11.3
     variety: float = 0.186
     entry: float = 2.0
-    beside: float = 0.75
+    beside: float = 0.5
 
     def __post_init__(self):
         for name, value in vars(self).items():
