@@ -13,7 +13,6 @@ __getattr__, __dir__, __all__ = lazy_names(
         "crowd": ("draw_crowd", "generate_crowds"),
         "clips": ("draw_visits", "write_clip", "write_clips"),
         "crowd_views": ("draw_crowd_views",),
-        "season": ("draw_season", "write_season"),
         "populations": ("crowd_population", "population"),
         "tracklets": ("draw_tracklet", "draw_tracklets"),
     },

@@ -115,7 +115,7 @@ def write_clip(
     crumbs : float
         How many there are in a frame, on average.
     """
-    (folder / f"{name}_truth").mkdir(exist_ok=True)
+    (folder / f"{name}_truth").mkdir()
     images, annotations = [], []
     with VideoWriter(folder / f"{name}.mp4", FPS) as video:
         for number, (image, label_map) in enumerate(frames):
