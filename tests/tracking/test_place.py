@@ -129,3 +129,16 @@ def test_a_state_of_before_errors_were_measured():
     other.restore(memory.state()["seen"])
     assert other.expect(5).boxes_tlbr.tolist() == memory.expect(5).boxes_tlbr.tolist()
     assert other.width == 0.1
+
+
+def test_only_who_was_seen_an_update_ago_says_how_well_places_are_foreseen():
+    memory = PlaceMemory()
+    before = memory.width
+    memory.observe([1], [[0, 0, 10, 10]], 0, [True])
+    for time in range(5, 60, 5):  # far from where it was, after a while unseen
+        memory.observe([1], [[9 * time, 0, 9 * time + 10, 10]], time, [True])
+    assert memory.width == before
+    memory.observe([1], [[900, 0, 910, 10]], 56, [True])
+    for time in range(57, 70):
+        memory.observe([1], [[900 + 90 * (time % 2), 0, 910 + 90 * (time % 2), 10]], time, [True])
+    assert memory.width > 2 * before
