@@ -152,5 +152,6 @@ def _summed_up(sightings, rows):
 
 def spread(values: np.ndarray, n: int) -> np.ndarray:
     """Return at most n of some values, evenly spread over them, with the first and the last."""
-    at = np.linspace(0, len(values) - 1, min(len(values), n)).round().astype(np.int64)
-    return values[np.unique(at)]
+    if len(values) <= n:
+        return values
+    return values[np.linspace(0, len(values) - 1, n).round().astype(np.int64)]
