@@ -15,6 +15,7 @@ __getattr__, __dir__, __all__ = lazy_names(
             "pair_distances",
             "pairwise_distances",
             "roc_curve",
+            "separation",
             "valid_pairs",
             "verification",
         ),

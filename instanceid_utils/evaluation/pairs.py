@@ -183,6 +183,29 @@ def roc_curve(
     return far, tar, np.asarray(thresholds)
 
 
+def separation(d_same: np.ndarray, d_different: np.ndarray) -> float:
+    """How far the distances of different and same pairs are apart: d', which has no scale.
+
+    Parameters
+    ----------
+    d_same, d_different : ndarray
+        L2 distances, as of `pair_distances`.
+
+    Returns
+    -------
+    float
+        Difference of the means, in root mean variances (Green and Swets 1966, "Signal Detection
+        Theory and Psychophysics").
+
+    Examples
+    --------
+    >>> round(separation(np.array([0.1, 0.3]), np.array([0.9, 1.1])), 1)
+    8.0
+    """
+    spread = np.sqrt((np.var(d_same) + np.var(d_different)) / 2)
+    return float((np.mean(d_different) - np.mean(d_same)) / spread)
+
+
 def verification(d_same, d_different) -> dict:
     """How well one threshold tells same from different pairs.
 
