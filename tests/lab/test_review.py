@@ -156,3 +156,17 @@ def test_edits_that_do_not_belong_here_change_nothing(review, tmp_path, text):
 def test_a_gallery_is_refused(observations):
     with pytest.raises(ValueError, match="gallery"):
         Review(observations, HueEmbedder(), gallery=InstanceID(HueEmbedder()).gallery)
+
+
+def test_who_was_seen_once_long_ago_can_still_be_merged():
+    """A tracker forgets an ID that was not confirmed; under review a person decides."""
+    seen = ((0, 9), (0, 9)), ((0, 9),), ((0, 9), (9, 9), (0, 9))
+    both, alone, late = (Video(seen=each) for each in seen)
+    shown = [(both, 0)] + 40 * [(alone, 1)] + [(late, 2)]
+    frames = ((video[t], video.label_map(t)) for video, t in shown)
+    review = Review(record(HueEmbedder(), frames), HueEmbedder())
+    (once,) = set(review.ids[0].tolist()) - set(review.ids[20].tolist())
+    (last,) = set(review.ids[-1].tolist()) - set(review.ids[20].tolist())
+    assert once != last
+    review.merge(last, once)
+    assert last in review.ids[0] and once not in review.all_ids
