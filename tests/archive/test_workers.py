@@ -135,6 +135,15 @@ def test_killed_at_random_instants_it_goes_on(clips, built, tmp_path):  # noqa: 
         assert not list(out.rglob("*.part"))
 
 
+@pytest.fixture
+def interruptible():
+    """Take Ctrl-C as a terminal gives it; in the background, the shell has it ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_says_how_to_go_on(clips, built, tmp_path):  # noqa: F811
     pytest.importorskip("distributed")
     process = start(command(clips, tmp_path / "x", "--workers", 1))

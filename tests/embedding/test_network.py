@@ -128,6 +128,6 @@ def test_pooling_looks_at_the_segment_alone():
     share /= share.sum((1, 2), keepdims=True)
     mean, cubes = (features * share).sum((1, 2)), (features**3 * share).sum((1, 2))
     np.testing.assert_allclose(found, np.concatenate([mean, np.cbrt(cubes)], 1), rtol=1e-4)
-    outside = np.where(weights > 0, features, 9.0).astype(np.float32)
-    np.testing.assert_allclose(MaskedPooling()([outside, weights]).numpy(), found, rtol=0.2)
-    assert abs(MaskedPooling()([outside, np.ones_like(weights)]).numpy() - found).max() > 1
+    outside = np.where(weights > 0, features, 2.0).astype(np.float32)
+    np.testing.assert_allclose(MaskedPooling()([outside, weights]).numpy(), found, rtol=0.02)
+    assert abs(MaskedPooling()([outside, np.ones_like(weights)]).numpy() - found).max() > 0.5
