@@ -168,3 +168,8 @@ def test_json_lines_hold_no_nan_and_are_one_line_each():
     assert lines[0]["neighbours"] == [[5, 0.25], [6, 0.5]]
     assert lines[1]["margin"] is None and lines[1]["reason"] == "empty"
     assert json.loads(decisions[0].to_json())["id"] == 5
+
+
+def test_only_who_was_reused_can_be_ambiguous():
+    choice = choose([[1, 2]], [[0.60, 0.61]], 0.5, clear_margin=0.5)
+    assert choice.reason[0] == "new" and choice.column[0] == -1

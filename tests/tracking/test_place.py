@@ -142,3 +142,10 @@ def test_only_who_was_seen_an_update_ago_says_how_well_places_are_foreseen():
     for time in range(57, 70):
         memory.observe([1], [[900 + 90 * (time % 2), 0, 910 + 90 * (time % 2), 10]], time, [True])
     assert memory.width > 2 * before
+
+
+def test_a_velocity_is_that_of_one_update():
+    memory = PlaceMemory()
+    memory.observe([1], [[0, 0, 10, 10]], 0)
+    memory.observe([1], [[12, 0, 22, 10]], 3)  # 12 pixels in three updates
+    np.testing.assert_allclose(memory.expect(4).boxes_tlbr, [[16, 0, 26, 10]])

@@ -95,7 +95,10 @@ def _box(end):
 
 
 def _foresight(sightings):
-    """How well places are foreseen in this video: median error a frame, as `PlaceMemory` has it."""
+    """How well places are foreseen in this video: the median error from one frame to the next.
+
+    Half of the last step is expected again: boxes tremble.
+    """
     some = sightings[:_SAMPLE]
     order = np.lexsort((some["frame"], some["id"]))
     ids, frames = some["id"][order], some["frame"][order]

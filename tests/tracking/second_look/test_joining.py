@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from instanceid_utils.tracking.evidence import Evidence
 from instanceid_utils.tracking.second_look.joining import Weights, look_again
-from tests.tracking.second_look.test_tracklets import THRESHOLD, track_of
+from instanceid_utils.tracking.second_look.junctions import End, Places
+from tests.tracking.second_look.test_tracklets import PEOPLE, THRESHOLD, track_of
 
 
 def video(*tracks):
@@ -97,3 +99,55 @@ def test_the_same_again_and_nothing_of_nothing():
     one, other = (look_again(sightings, THRESHOLD) for _ in range(2))
     assert np.array_equal(one.ids, other.ids)
     assert len(look_again(sightings[:0], THRESHOLD).ids) == 0
+
+
+def turned(views, away):
+    """Turn views towards one more direction, so that they are ``away`` from what they were."""
+    cosine = 1 - away**2 / 2
+    side = PEOPLE[-1] - (views @ PEOPLE[-1])[:, None] * views
+    side /= np.linalg.norm(side, axis=1, keepdims=True)
+    return cosine * views + np.sqrt(1 - cosine**2) * side
+
+
+def walk(first_frame, n, id, step=6.0, away=0.0):
+    """A track of one person who goes on by ``step`` pixels a frame, from the frame's place on."""
+    track = track_of((0, n), id=id)
+    track["frame"] += first_frame
+    left = 10 + step * track["frame"]
+    track["box_tlbr"] = np.stack([left, left * 0 + 10, left + 20, left * 0 + 60], 1)
+    track["vector"] = turned(track["vector"].astype(np.float64), away) if away else track["vector"]
+    return track
+
+
+FAR = 0.54  # views of sets that look a bit too different to be one by their looks alone
+
+
+def test_looks_alone_do_not_join_what_place_does():
+    first = walk(0, 20, 1)
+    there = walk(21, 20, 2, away=FAR)  # where it was going
+    assert set(final(video(first, there))[0].values()) == {1}
+    elsewhere = walk(21, 20, 2, away=FAR)
+    elsewhere["box_tlbr"][:, [0, 2]] -= 24  # as if it had turned back at once
+    assert set(final(video(first, elsewhere))[0].values()) == {1, 2}
+
+
+def test_what_the_tracker_held_for_one_counts():
+    first, again = walk(0, 20, 1), walk(24, 20, 1, away=FAR)
+    again["shot"] = 1  # no place to go by
+    other = again.copy()
+    other["id"] = 2
+    assert set(final(video(first, other))[0].values()) == {1, 2}
+    weights = Weights(same_id=20.0)
+    ids, _ = final(video(first, again), weights=weights)
+    assert set(ids.values()) == {1}
+
+
+def test_an_error_of_place_counts_by_how_well_places_are_foreseen():
+    rng = np.random.default_rng(0)
+    calm, restless = walk(0, 40, 1), walk(0, 40, 1)
+    restless["box_tlbr"][:, [0, 2]] += rng.integers(-30, 31, (40, 1))
+    widths = [Places(track, Evidence()).width for track in (calm, restless)]
+    assert widths[0] < 0.12 and widths[1] > 0.3
+    before, after = End.of(calm, True), End.of(walk(41, 5, 1), False)
+    near, far = Places(calm, Evidence()), Places(restless, Evidence())
+    assert near.nats([(before, after, 2)])[0] > far.nats([(before, after, 2)])[0] + 1
