@@ -114,12 +114,12 @@ def test_killed_at_random_instants_it_goes_on(clips, built, tmp_path):  # noqa: 
     process = start(command(clips, tmp_path / "once", "--workers", 0))
     ends_well(process)
     usual, rng, n_killed = time.monotonic() - begin, random.Random(0), 0
-    for _ in range(2 * N_KILLS):
+    for _ in range(6 * N_KILLS):
         out = tmp_path / f"x{n_killed // 5}"
         resume = ["--resume"] if (out / "archive.json").exists() else []
         process = start(command(clips, out, "--workers", 0, *resume))
         try:
-            process.wait(rng.uniform(0.2, 1) * usual)
+            process.wait(rng.uniform(0.1, 0.8) * usual)
         except subprocess.TimeoutExpired:
             kill(process)
             n_killed += 1

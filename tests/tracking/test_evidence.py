@@ -99,6 +99,6 @@ def test_of_an_embedder():
 def test_the_longer_unseen_the_wider_the_bell():
     evidence = Evidence(growth=1.0, jump=1e-6)
     near, far = evidence.of_place(np.array([0.0, 0.0]), np.array([1, 10]), 0.05, ROOM)
-    assert near > far  # a place says less after a while
+    assert near > far + 1  # a place says less after a while
     near, far = evidence.of_place(np.array([1.0, 1.0]), np.array([1, 10]), 0.05, ROOM)
-    assert near < far  # and an error is held against it less
+    assert near < far - 1  # and an error is held against it less
