@@ -37,8 +37,8 @@ class JoinLimits(NamedTuple):
     fewest together.
     """
 
-    among_10: float = 1.1
-    tenfold: float = 0.13  # nearer, for ten times as many identities
+    among_10: float = 1.2
+    tenfold: float = 0.17  # nearer, for ten times as many identities
     least: float = 0.1
 
     def at(self, n_identities: int) -> float:
