@@ -25,9 +25,10 @@ from instanceid_utils.app.outputs import TrackOutputs
 from instanceid_utils.app.second_pass import write_again
 from instanceid_utils.app.spool import Spool
 from instanceid_utils.app.video_tracking import track_video
-from instanceid_utils.archive.tracks import Tracks, spread
+from instanceid_utils.archive.tracks import Tracks
 from instanceid_utils.atomic_files import sync_folder, write_atomically
 from instanceid_utils.json_files import read_json
+from instanceid_utils.tracking.second_look.sightings import spread
 from instanceid_utils.video.reader import read_video, video_info
 
 JOB, WRITTEN = "job.json", "written.json"
