@@ -15,6 +15,7 @@ import numpy as np
 def track(args: Namespace) -> None:
     """Track a video; see `app.track_video`."""
     from instanceid_utils.app.video_tracking import Interrupted, track_video
+    from instanceid_utils.video.segmenters import make_segmenter
 
     embedder = _embedder(args)
     out = Path(args.out or f"{Path(args.video.rstrip('/')).stem}_tracked")
@@ -36,7 +37,7 @@ def track(args: Namespace) -> None:
             keep_void=args.keep_void,
             first_number=args.first_number,
             first_frame=args.first_frame,
-            segmenter=None if args.masks else _segmenter(args),
+            segmenter=None if args.masks else make_segmenter(args.segmenter, args.sensitivity),
             min_area=args.min_area,
             min_score=args.min_score,
             gallery=args.gallery,
@@ -311,14 +312,6 @@ def _threshold(args, embedder):
     if args.threshold is None and embedder.threshold is None:
         raise ValueError(f"{args.weights}: has no calibrated threshold; give --threshold")
     return args.threshold
-
-
-def _segmenter(args):
-    from instanceid_utils.video.segmenters import BackgroundSegmenter, TorchvisionSegmenter
-
-    if args.segmenter == "torchvision":
-        return TorchvisionSegmenter()
-    return BackgroundSegmenter(args.segmenter, sensitivity=args.sensitivity)
 
 
 def _retrieval_table(args, embedder, dataset):
