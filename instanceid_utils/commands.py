@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from argparse import Namespace
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -113,7 +114,7 @@ def train(args: Namespace) -> None:
         return _adapt(args)
     from instanceid_utils.data.segment_sets import from_manifest
     from instanceid_utils.embedding.weights import calibration_path, save_weights
-    from instanceid_utils.evaluation.calibration import calibrate
+    from instanceid_utils.evaluation.calibration import calibrate_set
     from instanceid_utils.training.loop import embed_with, train
     from instanceid_utils.training.recipe import PROFILES, profile
 
@@ -142,13 +143,8 @@ def train(args: Namespace) -> None:
         command=f"train --profile {args.profile} --loss {args.loss} --seed {args.seed}",
         history=run.history,
     )
-    calibration = calibrate(
-        embed_with(run.network, held_out.crops),
-        held_out.identities,
-        held_out.sequences,
-        held_out.frames,
-        weights_sha256=digest,
-    )
+    embed = partial(embed_with, run.network)
+    calibration = calibrate_set(embed, held_out, weights_sha256=digest)
     calibration.to_json(calibration_path(card))
     print(
         f"epoch {run.best['epoch']}: rank-1 {run.best['rank1']:.3f}, mAP {run.best['map']:.3f} "
