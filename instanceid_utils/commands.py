@@ -99,6 +99,7 @@ def convert(args: Namespace) -> None:
         colour_size=args.colour_size,
         test_fraction=args.test_fraction,
         rng=np.random.default_rng(args.seed),
+        mnist_names=args.mnist_names,
         progress=not args.quiet,
     )
     print(f"{counts['train']} images for training, {counts['test']} for testing: {args.out}")
