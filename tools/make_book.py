@@ -14,7 +14,8 @@ from urllib.parse import unquote, urlsplit
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "benchmarks/README.md", "data/README.md")
-FOLDERS = ("notebooks/*.ipynb", "notebooks/*.md", "docs/*.md", "docs/*.png", "docs/*.gif", "docs/*.svg")
+PICTURES = ("docs/*.png", "docs/*.gif", "docs/*.svg")
+FOLDERS = ("notebooks/*.ipynb", "notebooks/*.md", "docs/*.md", *PICTURES)
 _LINK = re.compile(r"(?<!!)\[([^\]\n]+)\]\(([^)\s]+)\)")
 INDEX = """# InstanceID
 
