@@ -10,7 +10,7 @@ ACROSS = {
     "test_badges.py": "the badges of the notebooks, and the cell behind them",
     "test_environment.py": "the set-up, the lock and the wheel",
     "test_fuzz.py": "every reader, on files that were changed",
-    "test_index.py": "the index of the notebooks, its picture, and what the notebooks say of themselves",
+    "test_index.py": "the index, its picture, and what the notebooks say of themselves",
     "test_notebooks.py": "the hygiene of the notebooks",
     "test_public_names.py": "what notebooks and benchmarks may import",
     "test_rooms.py": "this file",
