@@ -14,7 +14,7 @@ BOOK := .venv-book/.installed
 NOTEBOOK := MPLBACKEND=module://matplotlib_inline.backend_inline TQDM_DELAY=1000000000
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run plan test fuzz kills test-core test-adapters test-browser screenshots book lab notebooks bench pretrain lock clean
+.PHONY: help setup run plan test fuzz kills test-core test-adapters test-browser screenshots book lab notebooks badges bench pretrain lock clean
 
 help: ## show this list
 	@echo "make TARGET, with PYTHON=/path/to/python3.11 where the right Python is not found by itself"
@@ -79,6 +79,9 @@ lab: $(INSTALLED) ## open JupyterLab on the course's index; LAB="--no-browser --
 
 notebooks: $(INSTALLED) ## execute the notebooks in place: renews all committed outputs
 	@$(PY) -m instanceid_utils.course regenerate
+
+badges: $(INSTALLED) ## write what opens the notebooks in Colab and Binder, by REPOSITORY in tools/badges.py
+	@$(PY) tools/badges.py
 
 bench: $(INSTALLED) ## run every benchmark
 	@failed=; for script in benchmarks/bench_*.py; do \

@@ -309,6 +309,7 @@ def _convert(parser):
     add("--out", default="mnist", metavar="DIR", help="default: mnist")
     add("--grey-size", type=int, default=28, help="side of the grey images (default 28)")
     add("--colour-size", type=int, default=64, help="side of the colour images (default 64)")
+    add("--mnist-names", action="store_true", help="call the test files t10k-, as MNIST does")
     _split(add)
 
 

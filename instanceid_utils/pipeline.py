@@ -1,7 +1,8 @@
 """The course's stages, each made if it is missing: any notebook can be opened first.
 
 A stage leaves its results in a folder of its own with a note of what they were made from. Asked
-for the same again, it reads them; asked for something else, it makes them anew.
+for the same again, it reads them; asked for something else, it makes them anew. Results from two
+data sets never share an output folder: see `claim_output`.
 """
 
 from __future__ import annotations
@@ -58,6 +59,41 @@ def open_data(
     return DavisDataset(root, resolution, colour)
 
 
+def claim_output(data_root: str | os.PathLike, output_dir: str | os.PathLike) -> Path:
+    """Keep an output folder for the results from one data set, the first that asks for it.
+
+    Parameters
+    ----------
+    data_root : path
+        See `open_data`. It is noted as seen from ``output_dir``: both may move together.
+    output_dir : path
+        Where the notebooks leave their results; made if it is not there.
+
+    Returns
+    -------
+    pathlib.Path
+        ``output_dir``.
+
+    Raises
+    ------
+    FileExistsError
+        If it holds results from another data set, which would be overwritten.
+    """
+    output_dir, root = Path(output_dir), Path(data_root).resolve()
+    note = output_dir / NOTE
+    if not note.exists():
+        output_dir.mkdir(parents=True, exist_ok=True)
+        seen_from = os.path.relpath(root, output_dir.resolve())
+        write_atomically(note, json.dumps({"data_root": Path(seen_from).as_posix()}))
+    earlier = (output_dir / json.loads(note.read_text())["data_root"]).resolve()
+    if earlier != root:
+        raise FileExistsError(
+            f"{output_dir}: holds results from {earlier}, which those from {root} would "
+            f'overwrite; give these a folder of their own: output_dir="{output_dir / root.name}"'
+        )
+    return output_dir
+
+
 def make_once(
     folder: str | os.PathLike, facts: dict[str, Any], make: Callable[[Path], object]
 ) -> Path:
@@ -106,9 +142,14 @@ def ensure_segments(data_root: str | os.PathLike, output_dir: str | os.PathLike)
         See `open_data`.
     output_dir : path
         Where the notebooks leave their results.
+
+    Raises
+    ------
+    FileExistsError
+        If it holds results from another data set.
     """
     return make_once(
-        Path(output_dir) / "01_extract_instances",
+        claim_output(data_root, output_dir) / "01_extract_instances",
         {"data_root": Path(data_root).resolve()},
         lambda folder: extract(open_data(data_root), folder),
     )
@@ -144,7 +185,7 @@ def ensure_weights(
     seed : int
         Of a training.
     """
-    card = own_weights(output_dir)
+    card = own_weights(claim_output(data_root, output_dir))
     if not _is_of(card, data_root):
         _train_own(card, data_root, output_dir, seed)
     if not calibration_path(card).exists():
@@ -174,17 +215,11 @@ def _train_own(card, data_root, output_dir, seed):
 
 
 def _calibrate_own(card, data_root, output_dir):
-    from instanceid_utils.evaluation import calibrate
+    from instanceid_utils.evaluation import calibrate_set
 
     seen = from_manifest(ensure_segments(data_root, output_dir), "test")
     embedder = Embedder.pretrained(card)
-    calibration = calibrate(
-        embedder.embed_crops(seen.crops),
-        seen.identities,
-        seen.sequences,
-        seen.frames,
-        weights_sha256=embedder.weights_sha256,
-    )
+    calibration = calibrate_set(embedder.embed_crops, seen, weights_sha256=embedder.weights_sha256)
     calibration.to_json(calibration_path(card))
 
 

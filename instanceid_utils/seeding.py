@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import random
+from importlib.util import find_spec
 
 import numpy as np
 
 
 def seed_everything(seed: int) -> np.random.Generator:
-    """Seed Python, NumPy and TensorFlow, and ask TensorFlow for deterministic kernels.
+    """Seed Python and NumPy, and TensorFlow with its add-ons where they are installed.
 
     Parameters
     ----------
@@ -20,10 +21,11 @@ def seed_everything(seed: int) -> np.random.Generator:
     numpy.random.Generator
         A generator of its own, seeded alike: pass it on as ``rng``.
     """
-    from instanceid_utils.embedding.tensorflow import tf
-
     random.seed(seed)
     np.random.seed(seed)  # noqa: NPY002 - libraries still draw from the global state
-    tf.random.set_seed(seed)
-    tf.config.experimental.enable_op_determinism()
+    if find_spec("tensorflow_addons") is not None:
+        from instanceid_utils.embedding.tensorflow import tf
+
+        tf.random.set_seed(seed)
+        tf.config.experimental.enable_op_determinism()
     return np.random.default_rng(seed)

@@ -212,6 +212,15 @@ def test_an_empty_folder_is_no_test_identity(make_davis, tmp_path):
         assert [len(side) for side in sides] == [2, 2]
 
 
+def test_the_files_of_mnist_have_its_names_on_demand(make_davis, tmp_path):
+    root = make_davis(sequences=(("pond", 24), ("road", 24)))
+    assert run("extract", root, "--out", tmp_path / "s", "--quiet") == 0
+    words = ["convert", tmp_path / "s", "--out", tmp_path / "m", "--quiet", "--mnist-names"]
+    assert run(*words) == 0
+    names = {path.name for path in (tmp_path / "m").glob("*-images-idx3-ubyte.gz")}
+    assert names == {"train-images-idx3-ubyte.gz", "t10k-images-idx3-ubyte.gz"}
+
+
 def test_few_identities_say_which_option_to_lower(make_davis, tmp_path, capsys):
     sequences = [(f"s{i}", 6) for i in range(4)]
     root = make_davis(sequences=sequences)

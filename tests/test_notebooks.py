@@ -192,13 +192,26 @@ def test_the_sanitize_file_leaves_results_alone(text):
     assert _sanitized(text) == text
 
 
-def test_the_first_notebook_takes_a_folder_without_image_sets(make_davis, tmp_path):
-    root = make_davis(sequences=(("pond", 40), ("road", 40)))
-    cells = nbformat.read(NOTEBOOKS[0], as_version=4).cells
+def _execute(path, **parameters):
+    """Execute the code of a notebook with other parameters; returns its names."""
     names = {}
-    for cell in cells:
+    for cell in nbformat.read(path, as_version=4).cells:
         if cell.cell_type == "code":
             exec(cell.source, names)
         if "parameters" in cell.metadata.get("tags", ()):
-            names.update(data_root=str(root), output_dir=str(tmp_path))
+            names.update(parameters)
+    return names
+
+
+def test_the_first_notebook_takes_a_folder_without_image_sets(make_davis, tmp_path):
+    root = make_davis(sequences=(("pond", 40), ("road", 40)))
+    names = _execute(NOTEBOOKS[0], data_root=str(root), output_dir=str(tmp_path / "runs"))
     assert set(names["manifest"].sequence) == {"pond", "road"}
+
+
+def test_the_second_notebook_leaves_nothing_but_results(make_davis, tmp_path):
+    root = make_davis(sequences=(("pond", 40), ("road", 40)), train=["road"], val=["pond"])
+    names = _execute(NOTEBOOKS[1], data_root=str(root), output_dir=str(tmp_path / "runs"))
+    left = {path.name for path in (tmp_path / "runs").iterdir()}
+    assert left == {"01_extract_instances", "02_convert_to_mnist_format", "made_from.json"}
+    assert not names["scratch"].exists()

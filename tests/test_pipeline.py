@@ -48,6 +48,28 @@ def test_a_folder_of_somebody_else_is_left_alone(tmp_path):
     assert (tmp_path / "thesis.txt").read_text() == "mine"
 
 
+def test_results_from_other_data_are_not_overwritten(make_davis, tmp_path):
+    roots = [make_davis(root=tmp_path / name) for name in ("one", "other")]
+    runs = tmp_path / "runs"
+    manifest = pipeline.ensure_segments(roots[0], runs) / "manifest.csv"
+    before = manifest.read_bytes()
+    for ensure in (pipeline.ensure_segments, pipeline.ensure_mnist, pipeline.ensure_weights):
+        with pytest.raises(FileExistsError, match='one, which .*other would.*output_dir=".*runs'):
+            ensure(roots[1], runs)
+    assert manifest.read_bytes() == before
+    other = pipeline.ensure_segments(roots[1], runs / "other")  # as the sentence proposes
+    assert other.parent == runs / "other" and pipeline.ensure_segments(roots[0], runs)
+
+
+def test_a_folder_and_its_data_may_move_together(make_davis, tmp_path):
+    make_davis(root=tmp_path / "here/data")
+    pipeline.claim_output(tmp_path / "here/data", tmp_path / "here/runs")
+    (tmp_path / "here").rename(tmp_path / "there")
+    pipeline.claim_output(tmp_path / "there/data", tmp_path / "there/runs")
+    with pytest.raises(FileExistsError):
+        pipeline.claim_output(tmp_path / "data", tmp_path / "there/runs")
+
+
 def test_data_that_is_not_there_is_named(tmp_path):
     with pytest.raises((FileNotFoundError, ValueError), match="no-such"):
         pipeline.open_data(tmp_path / "no-such")
@@ -97,8 +119,8 @@ def test_own_weights_are_made_once_and_carry_a_threshold(few, tmp_path):
     before = card.stat().st_mtime_ns
     assert pipeline.ensure_weights(tmp_path / "data", tmp_path / "runs") == card
     assert card.stat().st_mtime_ns == before
-    pipeline.ensure_weights(tmp_path / "other", tmp_path / "runs", seed=1)
-    assert Embedder.pretrained(card).weights_sha256 != embedder.weights_sha256
+    other = pipeline.ensure_weights(tmp_path / "other", tmp_path / "runs/other", seed=1)
+    assert Embedder.pretrained(other).weights_sha256 != embedder.weights_sha256
 
 
 def test_a_threshold_of_other_weights_does_not_stay_beside_new_ones(few, tmp_path):

@@ -7,9 +7,10 @@ PACKAGE, TESTS = ROOT / "instanceid_utils", ROOT / "tests"
 
 # What is tested across modules, and why.
 ACROSS = {
+    "test_badges.py": "the badges of the notebooks, and the cell behind them",
     "test_environment.py": "the set-up, the lock and the wheel",
     "test_fuzz.py": "every reader, on files that were changed",
-    "test_index.py": "the tables of the README and of the notebooks' index",
+    "test_index.py": "the index, its picture, and what the notebooks say of themselves",
     "test_notebooks.py": "the hygiene of the notebooks",
     "test_public_names.py": "what notebooks and benchmarks may import",
     "test_rooms.py": "this file",

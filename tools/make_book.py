@@ -14,7 +14,8 @@ from urllib.parse import unquote, urlsplit
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "benchmarks/README.md", "data/README.md")
-FOLDERS = ("notebooks/*.ipynb", "notebooks/*.md", "docs/*.md", "docs/*.png", "docs/*.gif")
+PICTURES = ("docs/*.png", "docs/*.gif", "docs/*.svg")
+FOLDERS = ("notebooks/*.ipynb", "notebooks/*.md", "docs/*.md", *PICTURES)
 _LINK = re.compile(r"(?<!!)\[([^\]\n]+)\]\(([^)\s]+)\)")
 INDEX = """# InstanceID
 
@@ -28,13 +29,16 @@ INDEX = """# InstanceID
 
 notebooks/index
 %(notebooks)s
+docs/teaching
+docs/online
 ```
 
 ```{toctree}
 :hidden:
 :caption: The package
 
-%(docs)sbenchmarks/README
+docs/scaling
+benchmarks/README
 data/README
 api/instanceid_utils/index
 CONTRIBUTING
@@ -62,12 +66,8 @@ def collect(target):
     conf = conf.replace("Path(__file__).resolve().parents[2]", f"Path({str(ROOT)!r})")
     (target / "conf.py").write_text(conf, "utf-8")
     notebooks = sorted(path.stem for path in (ROOT / "notebooks").glob("[0-9]*.ipynb"))
-    docs = sorted(path.stem for path in (ROOT / "docs").glob("*.md"))
-    lists = {
-        "notebooks": "\n".join(f"notebooks/{name}" for name in notebooks),
-        "docs": "".join(f"docs/{name}\n" for name in docs),
-    }
-    (target / "index.md").write_text(INDEX % lists, "utf-8")
+    listed = "\n".join(f"notebooks/{name}" for name in notebooks)
+    (target / "index.md").write_text(INDEX % {"notebooks": listed}, "utf-8")
 
 
 def without_dead_links(text, folder, pages):

@@ -10,9 +10,10 @@ For "train" and for "test", which share no identity:
 ``identities.txt``                 one name per line   line k (from 0) is label k, in both splits
 =================================  ==================  ==========================================
 
-Labels count through both splits, in natural order of the names. With more than 256 identities
-they are 32-bit, in ``train-labels-idx1-int.gz``. Images stand in the order of the manifest, or
-of the folders and their files.
+MNIST calls its own test files ``t10k-``, and its readers ask for that name: `write_mnist` gives it
+on demand. Labels count through both splits, in natural order of the names. With more than 256
+identities they are 32-bit, in ``train-labels-idx1-int.gz``. Images stand in the order of the
+manifest, or of the folders and their files.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ logger = logging.getLogger(__name__)
 
 GREY_SIZE = 28
 NAMES = "identities.txt"
+TEST_OF_MNIST = "t10k"
 KINDS = ("grey", "colour", "rgba")
 
 _BATCH = 256
@@ -54,6 +56,7 @@ def write_mnist(
     colour_size: int = CROP_SIZE,
     test_fraction: float | None = 0.25,
     rng: np.random.Generator | None = None,
+    mnist_names: bool = False,
     progress: bool = True,
 ) -> dict:
     """Convert crops, or a folder of images per identity, to MNIST files.
@@ -74,6 +77,8 @@ def write_mnist(
         images into "train" and leaves "test" empty.
     rng : numpy.random.Generator, optional
         For that split; seeded with 0 by default.
+    mnist_names : bool
+        Begin the names of the test files with ``t10k-``, as those of MNIST.
     progress : bool
         Show a progress bar.
 
@@ -109,8 +114,11 @@ def write_mnist(
             if path is not None and side == split
         ]
         stored = np.uint8 if len(names) <= 256 else np.int32
-        _write_split(out_dir, split, items, stored, grey_size, colour_size, progress)
+        prefix = TEST_OF_MNIST if mnist_names and split == "test" else split
+        _write_split(out_dir, prefix, items, stored, grey_size, colour_size, progress)
         counts[split] = len(items)
+    for path in out_dir.glob(f"{'test' if mnist_names else TEST_OF_MNIST}-*-idx?-*.gz"):
+        path.unlink()  # of an earlier run with the other names
     write_atomically(out_dir / NAMES, "".join(f"{name}\n" for name in names))
     return counts
 
@@ -145,6 +153,8 @@ def read_mnist(folder: str | os.PathLike, split: str, kind: str = "colour") -> t
     if split not in SPLITS or kind not in KINDS:
         raise ValueError(f"expected a split of {SPLITS} and a kind of {KINDS}: {split!r}, {kind!r}")
     names = tuple((folder / NAMES).read_text(encoding="utf-8").splitlines())
+    if split == "test" and any(folder.glob(f"{TEST_OF_MNIST}-*")):
+        split = TEST_OF_MNIST
     path = _labels_path(folder, split, np.uint8 if len(names) <= 256 else np.int32)
     labels = read_idx(path).astype(np.int64)
     images = read_idx(folder / f"{split}-images-idx{3 if kind == 'grey' else 4}-ubyte.gz")
@@ -188,25 +198,25 @@ def _from_folders(source, test_fraction, rng):
     return paths, identities, ["train" if path is None else next(sides) for path in paths]
 
 
-def _labels_path(folder, split, dtype):
-    return folder / f"{split}-labels-idx1-{'ubyte' if dtype == np.uint8 else 'int'}.gz"
+def _labels_path(folder, prefix, dtype):
+    return folder / f"{prefix}-labels-idx1-{'ubyte' if dtype == np.uint8 else 'int'}.gz"
 
 
-def _write_split(folder, split, items, label_type, grey_size, colour_size, progress):
+def _write_split(folder, prefix, items, label_type, grey_size, colour_size, progress):
     shapes = {
         "images-idx3": (grey_size, grey_size),
         "images-idx4": (colour_size, colour_size, 3),
         "masks-idx3": (colour_size, colour_size),
     }
-    labels_path = _labels_path(folder, split, label_type)
+    labels_path = _labels_path(folder, prefix, label_type)
     n = len(items)
     with contextlib.ExitStack() as stack:
         labels = stack.enter_context(IdxWriter(labels_path, (), label_type, n))
         writers = [
-            stack.enter_context(IdxWriter(folder / f"{split}-{name}-ubyte.gz", shape, np.uint8, n))
+            stack.enter_context(IdxWriter(folder / f"{prefix}-{name}-ubyte.gz", shape, np.uint8, n))
             for name, shape in shapes.items()
         ]
-        with tqdm(total=n, desc=split, unit="image", disable=not progress) as bar:
+        with tqdm(total=n, desc=prefix, unit="image", disable=not progress) as bar:
             for start in range(0, n, _BATCH):
                 batch = items[start : start + _BATCH]
                 pictures = [_picture(path, grey_size, colour_size) for path, _ in batch]
@@ -214,7 +224,7 @@ def _write_split(folder, split, items, label_type, grey_size, colour_size, progr
                     writer.append(np.stack(images))
                 labels.append(np.array([label for _, label in batch], label_type))
                 bar.update(len(batch))
-    other = _labels_path(folder, split, np.int32 if label_type == np.uint8 else np.uint8)
+    other = _labels_path(folder, prefix, np.int32 if label_type == np.uint8 else np.uint8)
     other.unlink(missing_ok=True)  # of an earlier run with more or fewer identities
 
 

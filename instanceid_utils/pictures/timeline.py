@@ -219,7 +219,7 @@ def _text(picture, text, x, y, align=0.5):
 
 
 def show_frames(
-    frames: Sequence, numbers: Sequence | None = None, n_columns: int = 3, width: float = 7.0
+    frames: Sequence, numbers: Sequence | None = None, n_columns: int = 2, width: float = 5.0
 ) -> Figure:
     """Draw frames of a video in a grid.
 
@@ -230,7 +230,7 @@ def show_frames(
         The frame's number, written above it.
     n_columns : int
     width : float
-        Of the figure in inches.
+        Of a frame in inches.
 
     Returns
     -------
@@ -246,7 +246,7 @@ def show_frames(
         n_columns,
         squeeze=False,
         layout="constrained",
-        figsize=(width, n_rows * (width / n_columns * height / side + room)),
+        figsize=(n_columns * width, n_rows * (width * height / side + room)),
     )
     for n, ax in enumerate(axes.flat):
         ax.set_axis_off()

@@ -66,6 +66,31 @@ def test_a_manifest_becomes_mnist(crops, tmp_path):
             assert read.names == tuple(names) and read.labels.dtype == np.int64
 
 
+def load_mnist(path, kind):
+    """Read as the loader that comes with Fashion-MNIST does: by the names of MNIST."""
+    with gzip.open(f"{path}/{kind}-labels-idx1-ubyte.gz") as file:
+        labels = np.frombuffer(file.read(), np.uint8, offset=8)
+    with gzip.open(f"{path}/{kind}-images-idx3-ubyte.gz") as file:
+        return np.frombuffer(file.read(), np.uint8, offset=16).reshape(len(labels), 784), labels
+
+
+def test_a_reader_of_mnist_finds_its_names(crops, tmp_path):
+    own, out = tmp_path / "own", tmp_path / "mnist"
+    write_mnist(crops, own, progress=False)
+    for mnist_names in (False, True):  # the second run leaves no file of the first
+        write_mnist(crops, out, mnist_names=mnist_names, progress=False)
+    wanted = {path.name.replace("test-", "t10k-") for path in own.iterdir()}
+    assert {path.name for path in out.iterdir()} == wanted
+    images, labels = load_mnist(out, "t10k")
+    theirs = read_mnist(own, "test", "grey")
+    assert np.array_equal(images.reshape(-1, 28, 28), theirs.images) and len(images)
+    assert np.array_equal(labels, theirs.labels)
+    for split in ("train", "test"):
+        assert np.array_equal(read_mnist(out, split).images, read_mnist(own, split).images)
+    write_mnist(crops, out, progress=False)
+    assert {path.name for path in out.iterdir()} == {path.name for path in own.iterdir()}
+
+
 def test_nothing_is_transposed_and_nothing_stretched(tmp_path):
     image = np.zeros((40, 20, 3), np.uint8)
     image[:5] = 255, 0, 0  # red along the top

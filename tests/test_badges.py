@@ -1,0 +1,49 @@
+"""Badges for Colab and Binder: those of the one address, or none."""
+
+import runpy
+from pathlib import Path
+
+import pytest
+
+from tests import notebook_rules
+
+nbformat = pytest.importorskip("nbformat")
+ROOT = Path(__file__).resolve().parents[1]
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
+TOOL = runpy.run_path(str(ROOT / "tools/badges.py"))
+with_badges = TOOL["with_badges"]
+
+
+def _read(path):
+    return nbformat.read(path, as_version=4)
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_notebook_has_the_badges_of_the_address(path):
+    notebook = _read(path)
+    with_badges(notebook, path.name, TOOL["REPOSITORY"])
+    assert notebook == _read(path)
+
+
+def test_badges_name_address_and_notebook_and_go_without_a_trace():
+    path = NOTEBOOKS[4]
+    notebook = _read(path)
+    with_badges(notebook, path.name, "some/where")
+    with_badges(notebook, path.name, "other/place")
+    head, cell = notebook.cells[:2]
+    assert "some/where" not in head.source + cell.source
+    assert f"google.com/github/other/place/blob/main/notebooks/{path.name})" in head.source
+    assert f"org/v2/gh/other/place/main?urlpath=lab/tree/notebooks/{path.name})" in head.source
+    assert "https://github.com/other/place" in cell.source
+    nbformat.validate(notebook)
+    rules = notebook_rules.CONTENT_RULES
+    assert [line for rule in rules for line in rule(notebook)] == []
+    assert notebook_rules.navigation_line(notebook, path) == []
+    exec(cell.source, {})  # outside Colab it does nothing
+    with_badges(notebook, path.name, "")
+    assert notebook == _read(path)
+
+
+def test_the_cell_calls_what_is_there():
+    cell = TOOL["CELL"]
+    assert (ROOT / cell.split('run_path("course/')[1].split('"')[0]).exists()
