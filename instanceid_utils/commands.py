@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from argparse import Namespace
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ import numpy as np
 def track(args: Namespace) -> None:
     """Track a video; see `app.track_video`."""
     from instanceid_utils.app.video_tracking import Interrupted, track_video
+    from instanceid_utils.video.segmenters import make_segmenter
 
     embedder = _embedder(args)
     out = Path(args.out or f"{Path(args.video.rstrip('/')).stem}_tracked")
@@ -36,7 +38,7 @@ def track(args: Namespace) -> None:
             keep_void=args.keep_void,
             first_number=args.first_number,
             first_frame=args.first_frame,
-            segmenter=None if args.masks else _segmenter(args),
+            segmenter=None if args.masks else make_segmenter(args.segmenter, args.sensitivity),
             min_area=args.min_area,
             min_score=args.min_score,
             gallery=args.gallery,
@@ -113,7 +115,7 @@ def train(args: Namespace) -> None:
         return _adapt(args)
     from instanceid_utils.data.segment_sets import from_manifest
     from instanceid_utils.embedding.weights import calibration_path, save_weights
-    from instanceid_utils.evaluation.calibration import calibrate
+    from instanceid_utils.evaluation.calibration import calibrate_set
     from instanceid_utils.training.loop import embed_with, train
     from instanceid_utils.training.recipe import PROFILES, profile
 
@@ -142,13 +144,8 @@ def train(args: Namespace) -> None:
         command=f"train --profile {args.profile} --loss {args.loss} --seed {args.seed}",
         history=run.history,
     )
-    calibration = calibrate(
-        embed_with(run.network, held_out.crops),
-        held_out.identities,
-        held_out.sequences,
-        held_out.frames,
-        weights_sha256=digest,
-    )
+    embed = partial(embed_with, run.network)
+    calibration = calibrate_set(embed, held_out, weights_sha256=digest)
     calibration.to_json(calibration_path(card))
     print(
         f"epoch {run.best['epoch']}: rank-1 {run.best['rank1']:.3f}, mAP {run.best['map']:.3f} "
@@ -312,14 +309,6 @@ def _threshold(args, embedder):
     if args.threshold is None and embedder.threshold is None:
         raise ValueError(f"{args.weights}: has no calibrated threshold; give --threshold")
     return args.threshold
-
-
-def _segmenter(args):
-    from instanceid_utils.video.segmenters import BackgroundSegmenter, TorchvisionSegmenter
-
-    if args.segmenter == "torchvision":
-        return TorchvisionSegmenter()
-    return BackgroundSegmenter(args.segmenter, sensitivity=args.sensitivity)
 
 
 def _retrieval_table(args, embedder, dataset):

@@ -215,17 +215,11 @@ def _train_own(card, data_root, output_dir, seed):
 
 
 def _calibrate_own(card, data_root, output_dir):
-    from instanceid_utils.evaluation import calibrate
+    from instanceid_utils.evaluation import calibrate_set
 
     seen = from_manifest(ensure_segments(data_root, output_dir), "test")
     embedder = Embedder.pretrained(card)
-    calibration = calibrate(
-        embedder.embed_crops(seen.crops),
-        seen.identities,
-        seen.sequences,
-        seen.frames,
-        weights_sha256=embedder.weights_sha256,
-    )
+    calibration = calibrate_set(embedder.embed_crops, seen, weights_sha256=embedder.weights_sha256)
     calibration.to_json(calibration_path(card))
 
 

@@ -150,11 +150,11 @@ def build_archive(
     folder.mkdir(parents=True, exist_ok=True)
     with locked(folder / layout.INDEX, wait=wait):
         begun = _begun(folder, resume, add)
-        facts = _settings(settings, begun)
+        facts, evidence = _settings(settings, begun)
         entries = _entries(begun, named, masks, folder, add, say)
         if not entries:
             raise ValueError("expected the names of videos")
-        runner = _Runner(folder, facts, progress, say)
+        runner = _Runner(folder, facts, evidence, progress, say)
         try:
             with Workers(workers, scheduler, runner.tell) as runner.workers:
                 return runner.run(entries)
@@ -187,7 +187,7 @@ def _is_ours(folder):
 
 
 def _settings(given, begun):
-    """Return all settings, those of the archive where there is one."""
+    """Return all settings, those of the archive where there is one, and the weights' evidence."""
     known = {**TRACK_SETTINGS, **WRITE_SETTINGS}
     unknown = set(given) - set(known)
     if unknown:
@@ -212,7 +212,7 @@ def _settings(given, begun):
             )
     if facts["threshold"] is None:
         raise ValueError(f"{facts['weights']}: has no calibrated threshold; give --threshold")
-    return facts
+    return facts, Evidence.of(embedder)
 
 
 def _entries(begun, named, masks, folder, add, say):
@@ -242,8 +242,9 @@ def _entries(begun, named, masks, folder, add, say):
 class _Runner:
     """One run of `build_archive`, step by step."""
 
-    def __init__(self, folder, facts, progress, say):
-        self.folder, self.facts, self.progress, self.say = folder, facts, progress, say
+    def __init__(self, folder, facts, evidence, progress, say):
+        self.folder, self.facts, self.evidence = folder, facts, evidence
+        self.progress, self.say = progress, say
         self.jobs, self.entries, self.workers = {}, {}, None
 
     def tell(self, line):
@@ -309,9 +310,8 @@ class _Runner:
                 self.entries[key].update(n_frames=told["n_frames"], fps=told["fps"], error=None)
         self._drop_others(tracks)
         same, different = read_fixes(self.folder)
-        evidence = Evidence.of(_embedder(self.facts))
         joined = join(
-            tracks, self.facts["threshold"], evidence=evidence, same=same, different=different
+            tracks, self.facts["threshold"], evidence=self.evidence, same=same, different=different
         )
         write_records(
             self.folder,
@@ -355,12 +355,6 @@ class _Runner:
             "videos": list(self.entries.values()),
         }
         write_atomically(self.folder / layout.INDEX, json.dumps(index, indent=1) + "\n")
-
-
-def _embedder(facts):
-    from instanceid_utils.embedding.embedder import Embedder
-
-    return Embedder.pretrained(facts["weights"], threads=1)
 
 
 def _one_line(error):

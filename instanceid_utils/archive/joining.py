@@ -22,12 +22,14 @@ from typing import NamedTuple
 import numpy as np
 
 from instanceid_utils.archive.candidates import nearest_tracks
-from instanceid_utils.archive.tracks import Tracks, spread
+from instanceid_utils.archive.tracks import Tracks
 from instanceid_utils.tracking.evidence import Evidence
+from instanceid_utils.tracking.second_look.agglomeration import agglomerate
 from instanceid_utils.tracking.second_look.joining import N_VIEWS, set_distances
+from instanceid_utils.tracking.second_look.sightings import spread
 
 N_ASKED = 6  # views of a track that look for candidates
-_BLOCK = 4096  # pairs compared at a time
+_BLOCK = 4096  # tracks compared with the rest of their identity at a time
 
 
 class JoinLimits(NamedTuple):
@@ -98,10 +100,8 @@ def join(
     state = _Joining({key: tracks[key] for key in sorted(tracks)}, threshold, limits)
     state.obey(same, different)
     state.run(exact)
-    identity = state.numbered()
-    return Joined(
-        identity, state.confidence(identity, evidence or Evidence()), state.limit() * threshold
-    )
+    identity, limit = state.numbered(), state.limit(len(state.groups)) * threshold
+    return Joined(identity, state.confidence(identity, evidence or Evidence(), limit), limit)
 
 
 def check_decisions(tracks: Mapping[str, Tracks], same: Iterable, different: Iterable) -> None:
@@ -160,7 +160,6 @@ class _Joining:
         self.n_left_alone = self.sure_enough.count(False)
         self.first_of = np.arange(start)  # number of the group that each track is in
         self.sure = set()  # joined by a person
-        self.near = {}
 
     def _part(self, i, j):
         self.groups[i].apart.add(j)
@@ -196,32 +195,27 @@ class _Joining:
         self.first_of[group.members] = one
         self.groups[one].absorb(group)
 
-    def limit(self):
-        """Return the limit among as many identities as there are now, in thresholds."""
-        return self.limits.at(len(self.groups) - self.n_left_alone)
+    def limit(self, n_groups):
+        """Return the limit while there are so many groups, in thresholds."""
+        return self.limits.at(n_groups - self.n_left_alone)
 
     def run(self, exact):
         """Join until the nearest pair is beyond the limit."""
-        near = self.near = {i: set() for i in self.groups}
-        for i, j in self._candidates(exact):
-            near[i].add(j)
-            near[j].add(i)
-        heap = []
-        self._push(heap, [(i, j) for i in near for j in sorted(near[i]) if i < j])
-        while heap:
-            distance, i, j, n_i, n_j = heapq.heappop(heap)
-            one, other = self.groups.get(i), self.groups.get(j)
-            if one is None or other is None or (len(one.members), len(other.members)) != (n_i, n_j):
-                continue  # of what is no longer there as it was
-            if distance > self.limit():
-                break
-            self._absorb(i, j)
-            for k in near.pop(j):
-                near[k].discard(j)
-                if k != i:
-                    near[k].add(i)
-                    near[i].add(k)
-            self._push(heap, [(min(i, k), max(i, k)) for k in sorted(near[i])])
+
+        def beyond(distance, n_groups):
+            return not distance <= self.limit(n_groups)
+
+        agglomerate(self.groups, self._candidates(exact), self._distances, beyond)
+        for number, group in self.groups.items():
+            self.first_of[group.members] = number
+
+    def _distances(self, pairs):
+        """Return how far apart the groups of each pair are, None where they may not join."""
+        both = [(self.groups[i], self.groups[j]) for i, j in pairs]
+        free = [one.may_join(other) for one, other in both]
+        sets = [(one.views, other.views) for (one, other), may in zip(both, free) if may]
+        distances = iter((set_distances(sets) / self.threshold).tolist())
+        return [next(distances) if may else None for may in free]
 
     def _candidates(self, exact):
         able = np.flatnonzero(self.sure_enough)
@@ -233,28 +227,11 @@ class _Joining:
         pairs = np.sort(self.first_of[able[pairs]], axis=1)
         return np.unique(pairs[pairs[:, 0] != pairs[:, 1]], axis=0).tolist()
 
-    def _push(self, heap, pairs):
-        """Compare pairs of groups; those that may be one are put on the heap."""
-        most = self.limits.at(1)
-        for start in range(0, len(pairs), _BLOCK):
-            possible = []
-            for i, j in pairs[start : start + _BLOCK]:
-                if self.groups[i].may_join(self.groups[j]):
-                    possible.append((i, j))
-                else:
-                    self.near[i].discard(j)
-                    self.near[j].discard(i)
-            sets = [(self.groups[i].views, self.groups[j].views) for i, j in possible]
-            for (i, j), distance in zip(possible, (set_distances(sets) / self.threshold).tolist()):
-                if distance <= most:
-                    n = len(self.groups[i].members), len(self.groups[j].members)
-                    heapq.heappush(heap, (distance, i, j, *n))
-
     def numbered(self):
         """Return the identity of each track, numbered from 1 by the first track of each."""
         return np.unique(self.first_of, return_inverse=True)[1].astype(np.int64) + 1
 
-    def confidence(self, identity, evidence):
+    def confidence(self, identity, evidence, limit):
         """Return how sure it is of each track that it is one with the rest of its identity."""
         out = np.full(len(identity), np.nan)
         pairs, numbers = [], []
@@ -267,7 +244,7 @@ class _Joining:
                 numbers.append(number)
         for start in range(0, len(pairs), _BLOCK):
             distances = set_distances(pairs[start : start + _BLOCK])
-            nats = evidence.of_looks(distances, self.limit() * self.threshold)
+            nats = evidence.of_looks(distances, limit)
             out[numbers[start : start + _BLOCK]] = 1 / (1 + np.exp(-nats))
         out[np.array(sorted(self.sure), np.int64)] = 1.0
         return out

@@ -19,6 +19,7 @@ from instanceid_utils.embedding import weights
 from instanceid_utils.embedding.calibration_record import Calibration
 from instanceid_utils.segments.crops import cut_crops
 from instanceid_utils.segments.segments import box_segments, check_frame
+from instanceid_utils.tracking.second_look.sightings import spread
 
 COLUMNS = ("rank", "identity", "distance", "error_rate", "n_sightings", "videos")
 _SIDE, _N_PICTURES, _TEXT = 96, 6, 250  # of the sheet, in pixels
@@ -106,10 +107,9 @@ class Found:
 
     def _pictures(self, match):
         """Return crops of it, from as many sightings as there is room for."""
-        at = np.linspace(0, len(match.sightings) - 1, min(len(match.sightings), _N_PICTURES))
         paths = [
             path
-            for n in at.round().astype(int)
+            for n in spread(np.arange(len(match.sightings)), _N_PICTURES)
             for path in self.archive.pictures(*match.sightings[n][1:3])[:1]
         ]
         return [read_image(path) for path in paths]

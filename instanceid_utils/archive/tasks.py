@@ -25,10 +25,12 @@ from instanceid_utils.app.outputs import TrackOutputs
 from instanceid_utils.app.second_pass import write_again
 from instanceid_utils.app.spool import Spool
 from instanceid_utils.app.video_tracking import track_video
-from instanceid_utils.archive.tracks import Tracks, spread
+from instanceid_utils.archive.tracks import Tracks
 from instanceid_utils.atomic_files import sync_folder, write_atomically
 from instanceid_utils.json_files import read_json
+from instanceid_utils.tracking.second_look.sightings import spread
 from instanceid_utils.video.reader import read_video, video_info
+from instanceid_utils.video.segmenters import make_segmenter
 
 JOB, WRITTEN = "job.json", "written.json"
 PART = ".part"
@@ -72,17 +74,15 @@ def track_task(folder: str, job: Job) -> None:
         return
     embedder = _embedder(settings.pop("weights"))
     settings.pop("weights_sha256")
-    if job.masks is None:
-        settings["segmenter"] = _segmenter(settings)
-    else:
-        settings["segmenter"] = None
-    settings.pop("sensitivity")
+    named = settings.pop("segmenter"), settings.pop("sensitivity")
+    segmenter = make_segmenter(*named) if job.masks is None else None
     with _made_whole(final, lambda: is_tracked(Path(folder), job)) as part:
         result = track_video(
             job.source,
             part / "run",
             embedder=embedder,
             masks=job.masks,
+            segmenter=segmenter,
             outputs=(),
             keep=part / "spool",
             progress=False,
@@ -261,11 +261,3 @@ def _embedder(card: str | None) -> Any:
 
     cv2.setNumThreads(1)  # there is a worker for every core
     return Embedder.pretrained(card, threads=1)
-
-
-def _segmenter(settings):
-    from instanceid_utils.video.segmenters import BackgroundSegmenter, TorchvisionSegmenter
-
-    if settings["segmenter"] == "torchvision":
-        return TorchvisionSegmenter()
-    return BackgroundSegmenter(settings["segmenter"], sensitivity=settings["sensitivity"])

@@ -12,9 +12,8 @@ from typing import NamedTuple
 import numpy as np
 
 from instanceid_utils.atomic_files import replacing
-from instanceid_utils.tracking.second_look.sightings import good_views
-
-N_VIEWS = 16  # kept of a local ID, spread evenly over its good ones
+from instanceid_utils.tracking.second_look.joining import N_VIEWS
+from instanceid_utils.tracking.second_look.sightings import good_views, spread
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,10 +147,3 @@ def _summed_up(sightings, rows):
     runs = zip(frames[np.append(0, breaks + 1)], frames[np.append(breaks, len(frames) - 1)])
     numbers = kinds[counts.argmax()], len(frames), frames[0], frames[-1]
     return _Summary(rows[chosen], (*numbers, np.searchsorted(chosen, best)), list(runs))
-
-
-def spread(values: np.ndarray, n: int) -> np.ndarray:
-    """Return at most n of some values, evenly spread over them, with the first and the last."""
-    if len(values) <= n:
-        return values
-    return values[np.linspace(0, len(values) - 1, n).round().astype(np.int64)]

@@ -47,7 +47,7 @@ __getattr__, __dir__, __all__ = lazy_names(
         "conditions": ("CONDITIONS", "cut_conditions", "score_conditions"),
         "gallery_sizes": ("as_masks_and_boxes", "thresholds_by_size"),
         "growing_gallery": ("score_archive",),
-        "calibration": ("calibrate", "calibrate_dataset"),
+        "calibration": ("calibrate", "calibrate_dataset", "calibrate_set"),
         "repeated_decisions": ("contest", "mistakes", "record", "replay", "score_updates", "sweep"),
     },
 )

@@ -13,12 +13,12 @@ sequences or frames far enough away, it is one that *comes back*.
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from instanceid_utils.data.segment_sets import collect
+from instanceid_utils.data.segment_sets import SegmentSet, collect
 from instanceid_utils.embedding.calibration_record import Calibration
 from instanceid_utils.evaluation import bootstrap
 from instanceid_utils.evaluation.pairs import (
@@ -193,9 +193,27 @@ def calibrate_dataset(
     seen = collect(
         dataset, sequences, size=embedder.crop_size, margin=embedder.margin, progress=progress
     )
-    vectors = embedder.embed_crops(seen.crops)
     options.setdefault("weights_sha256", embedder.weights_sha256)
-    return calibrate(vectors, seen.identities, seen.sequences, seen.frames, **options)
+    return calibrate_set(embedder.embed_crops, seen, **options)
+
+
+def calibrate_set(embed: Callable, part: SegmentSet, **options) -> Calibration:
+    """Calibrate on a set of segments that were not trained on.
+
+    Parameters
+    ----------
+    embed : callable
+        Crops (N, S, S, 4) to embeddings (N, D).
+    part : data.SegmentSet
+    **options
+        For `calibrate`.
+
+    Returns
+    -------
+    Calibration
+    """
+    vectors = embed(part.crops)
+    return calibrate(vectors, part.identities, part.sequences, part.frames, **options)
 
 
 THRESHOLDS = np.round(np.linspace(0.0, 2.0, 401), 3)

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from instanceid_utils.evaluation.pairs import check_segments, pairwise_distances
-from instanceid_utils.segments.crops import FILL
+from instanceid_utils.segments.crops import filled
 from instanceid_utils.segments.segments import box_segments, find_segments
 
 SIZES = (10, 30, 100, 300, 1000, 3000, 10000)
@@ -114,11 +114,4 @@ def as_masks_and_boxes(crops: np.ndarray) -> dict[str, np.ndarray]:
         box = box_segments(find_segments(mask[np.newaxis]).boxes_tlbr, mask.shape)
         left, top, right, bottom = box.boxes_tlbr[0]
         out[top:bottom, left:right] = box.patches[0]
-    return {"masks": _filled(crops, inside), "boxes": _filled(crops, boxed)}
-
-
-def _filled(crops, inside):
-    out = np.full_like(crops, FILL)
-    out[..., 3] = inside * np.uint8(255)
-    out[inside, :3] = crops[inside, :3]
-    return out
+    return {"masks": filled(crops[..., :3], inside), "boxes": filled(crops[..., :3], boxed)}

@@ -13,10 +13,10 @@ from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
-from scipy.optimize import linear_sum_assignment
 from tqdm.auto import tqdm
 
 from instanceid_utils.embedding.calibration_record import Calibration
+from instanceid_utils.evaluation.identity import assigned_idf1
 from instanceid_utils.evaluation.pairs import check_segments
 from instanceid_utils.segments.segments import Segments
 from instanceid_utils.tracking.decision import USED
@@ -131,9 +131,9 @@ def _track(embeddings, played, threshold, settings):
                 mistakes["wrong_id"] += known not in (None, instance)
             elif moment == 0:
                 mistakes["false_reuse"] += known is not None
-    n = len({instance for instance, _ in pairs})
+    n, n_frames = len({instance for instance, _ in pairs}), sum(pairs.values())
     rates = {name: count / n for name, count in mistakes.items()}
-    return {"instances": n, "IDF1": _idf1(pairs), **rates}
+    return {"instances": n, "IDF1": assigned_idf1(pairs, n_frames, n_frames), **rates}
 
 
 def _observation(vector):
@@ -141,11 +141,3 @@ def _observation(vector):
     segments = Segments((64, 64), np.ones(1, np.int64), _BOX, np.array([800]), ())
     vector = np.asarray(vector, np.float32)[np.newaxis]
     return Observation(segments, segments, vector, _SIGNATURE, np.array([USED]))
-
-
-def _idf1(pairs):
-    """IDF1 where every frame has one segment: the frames right when each instance has one ID."""
-    instances, ids = (np.unique(part, return_inverse=True)[1] for part in zip(*pairs))
-    frames = np.zeros((instances.max() + 1, ids.max() + 1), np.int64)
-    frames[instances, ids] = list(pairs.values())
-    return float(frames[linear_sum_assignment(frames, maximize=True)].sum() / frames.sum())

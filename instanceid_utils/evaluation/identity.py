@@ -8,7 +8,7 @@ bound, and how pure the IDs are, is counted too.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import motmetrics
 import numpy as np
@@ -262,6 +262,37 @@ def hota(frames, n_truth, n_predicted):
         "DetA": float(detection.mean()),
         "AssA": float(association.mean()),
     }
+
+
+def assigned_idf1(shared: Mapping, n_true: int, n_given: int) -> float:
+    """IDF1 where it is known which segments show which identity.
+
+    Parameters
+    ----------
+    shared : mapping of (identity, ID) to int
+        In how many frames a segment of this identity has this ID.
+    n_true, n_given : int
+        Segments with an identity, and with an ID, in all frames.
+
+    Returns
+    -------
+    float
+        In [0, 1], for the best assignment of IDs to identities, one to one; 0 without segments.
+
+    Examples
+    --------
+    >>> assigned_idf1({(1, "a"): 3, (1, "b"): 2, (2, "b"): 1}, 6, 10)
+    0.5
+    """
+    rows, columns = (
+        {name: n for n, name in enumerate(dict.fromkeys(pair[side] for pair in shared))}
+        for side in (0, 1)
+    )
+    frames = np.zeros((len(rows), len(columns)), np.int64)
+    for (identity, id_), n in shared.items():
+        frames[rows[identity], columns[id_]] = n
+    hits = frames[linear_sum_assignment(frames, maximize=True)].sum()
+    return float(2 * hits / max(n_true + n_given, 1))
 
 
 def mask_iou(truth_map: np.ndarray, predicted_map: np.ndarray) -> tuple:

@@ -9,8 +9,8 @@ from itertools import combinations
 from typing import NamedTuple
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
+from instanceid_utils.evaluation.identity import assigned_idf1
 from instanceid_utils.formats import read_masks
 
 
@@ -68,8 +68,12 @@ def score_joins(
         (called[a] == called[b], true_of[a] == true_of[b] != 0)
         for a, b in combinations(sorted(true_of), 2)
     ]
+    shared: Counter = Counter()
+    for (video, id_, true), n in both.items():
+        if true:
+            shared[true, called[video, id_]] += n
     return JoinScores(
-        _idf1(both, called, n_true_frames),
+        assigned_idf1(shared, sum(n_true_frames.values()), sum(both.values())),
         len(set(called.values())),
         len(n_true_frames),
         sum(joined_ and not same for joined_, same in pairs),
@@ -91,14 +95,3 @@ def _majority(both):
         if end not in true_of or (n, -true) > (both[(*end, true_of[end])], -true_of[end]):
             true_of[end] = true
     return true_of
-
-
-def _idf1(both, called, n_true_frames):
-    ids, labels = sorted(set(called.values())), sorted(n_true_frames)
-    shared = np.zeros((len(ids), len(labels)))
-    row_of, column_of = ({x: n for n, x in enumerate(axis)} for axis in (ids, labels))
-    for (video, id_, true), n in both.items():
-        if true:
-            shared[row_of[called[video, id_]], column_of[true]] += n
-    hits = shared[linear_sum_assignment(-shared)].sum()
-    return float(2 * hits / max(sum(n_true_frames.values()) + sum(both.values()), 1))

@@ -122,6 +122,25 @@ def with_background(
     return np.concatenate([whole[..., :3], crops[..., 3:]], axis=3)
 
 
+def filled(pixels: np.ndarray, inside: np.ndarray) -> np.ndarray:
+    """Make crops of pixels and masks: filled with grey where the mask is not.
+
+    Parameters
+    ----------
+    pixels : ndarray of shape (..., S, S, 3), uint8
+    inside : ndarray of shape (..., S, S), bool
+
+    Returns
+    -------
+    ndarray of shape (..., S, S, 4), uint8
+        As `cut_crops` makes them.
+    """
+    out = np.empty((*inside.shape, 4), np.uint8)
+    out[..., :3] = np.where(inside[..., None], pixels, FILL)
+    out[..., 3] = inside * np.uint8(255)
+    return out
+
+
 def _square(box_tlbr, size, margin):
     """Square to cut round a box, see `square_boxes`."""
     left, top, right, bottom = box_tlbr

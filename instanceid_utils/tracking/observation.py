@@ -172,8 +172,9 @@ def observe_together(embedder: Any, frames: Sequence, min_score: float = 0.0) ->
         segments = every.select(np.flatnonzero(dropped == USED))
         crops.append(cut_crops(frame, segments, embedder.crop_size, embedder.margin))
         bare = (replace(part, patches=()) for part in (every, segments))
-        rest = signature(frame), dropped, given.scores, given.classes, shared_shares(segments)
-        found.append((*bare, *rest))
+        # Segments of a label map share no pixels.
+        shared = None if np.ndim(given.masks) == 2 else shared_shares(segments)
+        found.append((*bare, signature(frame), dropped, given.scores, given.classes, shared))
     vectors = np.zeros((0, embedder.dim), np.float32)
     if any(map(len, crops)):
         vectors = embedder.embed_crops(np.concatenate(crops))
@@ -187,8 +188,10 @@ def observe_together(embedder: Any, frames: Sequence, min_score: float = 0.0) ->
 
 def _find(frame, masks):
     """Return what was given as `FrameMasks`, and its segments."""
-    if isinstance(masks, Segments) or _is_plain(frame, masks):
-        return FrameMasks(0, None), find_segments(masks)
+    if isinstance(masks, Segments):
+        return FrameMasks(0, None), masks
+    if _is_plain(frame, masks):
+        return FrameMasks(0, masks), find_segments(masks)
     if not isinstance(masks, FrameMasks) or masks.segments is None:
         check_frame(frame)
         masks = from_model(masks, 0, frame.shape[:2])

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from instanceid_utils.segments.crops import FILL
+from instanceid_utils.segments.crops import filled
 from instanceid_utils.segments.segments import BOX_FILL
 
 _MIN_PIXELS = 30  # of a segment; a change that leaves less is not made
@@ -76,8 +76,7 @@ def degrade(crops: np.ndarray, rng: np.random.Generator, how: Degradation | None
                 mask = _unless_tiny(_FAULTS[rng.integers(len(_FAULTS))](mask, box, rng), mask)
         if small[i]:
             pixels, mask = _shrink(pixels, mask, rng)
-        out[i, ..., :3] = np.where(mask[..., None], pixels, FILL)
-        out[i, ..., 3] = mask * np.uint8(255)
+        out[i] = filled(pixels, mask)
     return out
 
 

@@ -20,7 +20,7 @@ from instanceid_utils.data.davis import DavisDataset
 from instanceid_utils.data.segment_sets import collect
 from instanceid_utils.embedding.network import build_network
 from instanceid_utils.embedding.weights import calibration_path, save_weights
-from instanceid_utils.evaluation.calibration import calibrate
+from instanceid_utils.evaluation.calibration import calibrate_set
 from instanceid_utils.evaluation.retrieval import evaluate_beside_baselines, format_table
 from instanceid_utils.segments.crops import MARGIN
 from instanceid_utils.synthetic.populations import crowd_population, population
@@ -104,8 +104,7 @@ def main(argv=None):
         },
         history=run.history,
     )
-    where = held_out.identities, held_out.sequences, held_out.frames
-    calibration = calibrate(embed(held_out.crops), *where, weights_sha256=digest)
+    calibration = calibrate_set(embed, held_out, weights_sha256=digest)
     calibration.to_json(calibration_path(args.out))
     for fit in (fit_evidence, fit_gallery_sizes):
         fit(["--weights", str(args.out)])

@@ -254,6 +254,20 @@ def _import(name):
         ) from error
 
 
+def make_segmenter(name: str, sensitivity: float) -> Segmenter:
+    """Make a segmenter by its name.
+
+    Parameters
+    ----------
+    name : {"mog2", "knn", "torchvision"}
+    sensitivity : float
+        Of a `BackgroundSegmenter`.
+    """
+    if name == "torchvision":
+        return TorchvisionSegmenter()
+    return BackgroundSegmenter(name, sensitivity=sensitivity)
+
+
 def filled(mask):
     """Return a mask (H, W), uint8, without its holes."""
     contours, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)

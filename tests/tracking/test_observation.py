@@ -5,6 +5,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from instanceid_utils.formats import FrameMasks
+from instanceid_utils.segments.segments import find_segments
+from instanceid_utils.tracking.observation import observe
 from instanceid_utils.tracking.tracker import InstanceID
 from tests.painted_scenes import BLUE, GREEN, RED, ColourEmbedder, H, W, paint
 
@@ -118,3 +121,13 @@ def test_ids_go_back_to_where_the_library_has_a_place_for_them(tracker):
     for bad, message in ((sam[:2], "expected 3 objects"), (3.5, "has no place for IDs")):
         with pytest.raises(ValueError, match=message):
             update.apply(bad)
+
+
+def test_segments_of_a_label_map_share_nothing():
+    frame, label_map = paint(*THINGS)
+    over = stack(label_map)
+    over[0] |= over[1]
+    for masks in (label_map, FrameMasks(0, label_map)):
+        assert observe(ColourEmbedder(), frame, masks).shared is None
+    for masks in (over, FrameMasks(0, over), find_segments(over)):
+        assert observe(ColourEmbedder(), frame, masks).shared.tolist() == [0.5, 1, 0]

@@ -11,7 +11,12 @@ import pytest
 
 from instanceid_utils.formats import from_model
 from instanceid_utils.video.background import Background
-from instanceid_utils.video.segmenters import BackgroundSegmenter, Persistence, TorchvisionSegmenter
+from instanceid_utils.video.segmenters import (
+    BackgroundSegmenter,
+    Persistence,
+    TorchvisionSegmenter,
+    make_segmenter,
+)
 
 H, W = 96, 160
 
@@ -260,7 +265,11 @@ def test_torchvision_adapter(monkeypatch):
     assert people.classes == (1, 1) and people.scores == pytest.approx([0.9, 0.7])
 
 
-def test_torchvision_is_asked_for_in_one_line(monkeypatch):
+def test_a_segmenter_is_made_by_its_name(monkeypatch):
+    made = make_segmenter("knn", 2.0)
+    assert (made.method, made.sensitivity) == ("knn", 2.0)
     monkeypatch.setitem(sys.modules, "torch", None)
     with pytest.raises(ImportError, match="needs torch and torchvision, which are no part of"):
-        TorchvisionSegmenter()
+        make_segmenter("torchvision", 1.0)
+    with pytest.raises(ValueError, match="mog2"):
+        make_segmenter("other", 1.0)

@@ -8,7 +8,6 @@ most of its sightings had.
 
 from __future__ import annotations
 
-import heapq
 import math
 from bisect import bisect_right
 from collections.abc import Callable, Iterable
@@ -19,14 +18,16 @@ from typing import NamedTuple
 import numpy as np
 
 from instanceid_utils.tracking.evidence import Evidence
+from instanceid_utils.tracking.second_look.agglomeration import agglomerate
 from instanceid_utils.tracking.second_look.junctions import LATEST, End, Places, junctions, starts
+from instanceid_utils.tracking.second_look.sightings import spread
 from instanceid_utils.tracking.second_look.tracklets import LIMITS, Limits, Tracklet, cut_tracks
 
 N_VIEWS = 16  # of a set that are compared
 QUANTILE = 0.1  # of the distances between two sets: their nearest views, but not one freak pair
 N_NEAREST = 12  # tracklets looked at as partners of one, by their looks; and by their time
 N_FOLLOWERS = 4
-_BLOCK = 2048  # tracklets, or pairs, compared at a time
+_BLOCK = 2048  # tracklets compared at a time
 
 
 class Weights(NamedTuple):
@@ -100,24 +101,23 @@ def look_again(
     if not len(old):
         return SecondLook(old.copy(), 0, 0)
     looks = looks or partial(weights.looks, threshold=threshold)
-    pieces = [
-        _Piece(sightings, tracklet, number)
-        for number, tracklet in enumerate(cut_tracks(sightings, threshold, limits))
-    ]
-    places = Places(sightings, evidence or Evidence())
-    groups = _Joining(pieces, looks, weights, known, places).run()
-    return _numbered(old, groups, new_id or partial(next, count(int(old.max()) + 1)))
+    tracklets = cut_tracks(sightings, threshold, limits)
+    pieces = {n: _Piece(sightings, tracklet) for n, tracklet in enumerate(tracklets)}
+    _set_anchors(pieces.values(), known)
+    odds = _Odds(pieces, looks, weights, Places(sightings, evidence or Evidence()))
+    agglomerate(pieces, _partners(pieces), odds.compare, lambda cost, _: not cost < -weights.apart)
+    return _numbered(old, pieces.values(), new_id or partial(next, count(int(old.max()) + 1)))
 
 
 class _Piece:
     """A tracklet, or several that were joined."""
 
-    def __init__(self, sightings, tracklet: Tracklet, number):
+    def __init__(self, sightings, tracklet: Tracklet):
         rows, good = tracklet
         seen = sightings[rows]
         at = np.flatnonzero(good) if good.any() else np.arange(len(rows))
-        at = at[_spread(len(at))]
-        self.number, self.rows, self.ids = number, [rows], {int(seen["id"][0])}
+        at = spread(at, N_VIEWS)
+        self.rows, self.ids = [rows], {int(seen["id"][0])}
         self.anchor = None
         kinds, counts = np.unique(seen["kind"], return_counts=True)
         self.kind = int(kinds[counts.argmax()])
@@ -134,14 +134,9 @@ class _Piece:
         self.anchor = other.anchor if self.anchor is None else self.anchor
         self.ends = sorted(self.ends + other.ends, key=starts)
         order = np.argsort(np.concatenate([self.when, other.when]), kind="stable")
-        order = order[_spread(len(order))]
+        order = spread(order, N_VIEWS)
         self.views = np.concatenate([self.views, other.views])[order]
         self.when = np.concatenate([self.when, other.when])[order]
-
-
-def _spread(n):
-    """Return positions of at most `N_VIEWS` of n, evenly spread."""
-    return np.unique(np.linspace(0, n - 1, min(n, N_VIEWS)).round().astype(np.int64))
 
 
 def _speed(pieces):
@@ -152,59 +147,20 @@ def _speed(pieces):
     return max(0.1, 2 * float(np.quantile(speeds, 0.95)))
 
 
-class _Joining:
-    """Constrained agglomerative clustering, the surest pair first."""
+class _Odds:
+    """How sure it is that two pieces are one instance."""
 
-    def __init__(self, pieces, looks, weights, known, places):
-        self.pieces = dict(enumerate(pieces))
-        self.looks, self.weights, self.places = looks, weights, places
-        self.speed = _speed(pieces)
-        _set_anchors(pieces, known)
-        self.near = {i: set() for i in self.pieces}
-        self.heap = []
+    def __init__(self, pieces, looks, weights, places):
+        self.pieces, self.looks, self.weights, self.places = pieces, looks, weights, places
+        self.speed = _speed(pieces.values())
 
-    def run(self):
-        """Join until nothing is sure enough; return the pieces that are left."""
-        pairs = _partners(self.pieces)
-        for i, j in pairs:
-            self.near[i].add(j)
-            self.near[j].add(i)
-        self._push(pairs)
-        while self.heap:
-            odds, i, j, n_i, n_j = heapq.heappop(self.heap)
-            one, other = self.pieces.get(i), self.pieces.get(j)
-            if one is None or other is None or (len(one.rows), len(other.rows)) != (n_i, n_j):
-                continue  # of what is no longer there as it was
-            one.absorb(other)
-            del self.pieces[j]
-            for k in self.near.pop(j):
-                self.near[k].discard(j)
-                if k != i:
-                    self.near[k].add(i)
-                    self.near[i].add(k)
-            self._push([(min(i, k), max(i, k)) for k in sorted(self.near[i])])
-        return [self.pieces[i] for i in sorted(self.pieces)]
-
-    def _push(self, pairs):
-        possible = []
-        for i, j in pairs:
-            one, other = self.pieces[i], self.pieces[j]
-            rest = self._rest(one, other)
-            if rest is None:
-                self.near[i].discard(j)
-                self.near[j].discard(i)
-            else:
-                possible.append((i, j, rest))
-        for start in range(0, len(possible), _BLOCK):
-            block = possible[start : start + _BLOCK]
-            distances = set_distances(
-                [(self.pieces[i].views, self.pieces[j].views) for i, j, _ in block]
-            )
-            all_odds = self._odds(distances, [rest for *_, rest in block])
-            for (i, j, _), odds in zip(block, all_odds.tolist()):
-                if odds > self.weights.apart:
-                    n = len(self.pieces[i].rows), len(self.pieces[j].rows)
-                    heapq.heappush(self.heap, (-odds, i, j, *n))
+    def compare(self, pairs):
+        """Return the log-odds of each pair with a minus; None for two that cannot be one."""
+        both = [(self.pieces[i], self.pieces[j]) for i, j in pairs]
+        rest = [self._rest(one, other) for one, other in both]
+        sets = [(one.views, other.views) for (one, other), r in zip(both, rest) if r is not None]
+        odds = iter(self._odds(set_distances(sets), [r for r in rest if r is not None]).tolist())
+        return [None if r is None else -next(odds) for r in rest]
 
     def _rest(self, one, other):
         """Log-odds of all but looks and places, and junctions; None for two that cannot be one."""

@@ -66,6 +66,19 @@ def make_sightings(frame: int, shot: int, ids: np.ndarray, observation: Observat
     return out[given > 0]
 
 
+def spread(values: np.ndarray, n: int) -> np.ndarray:
+    """Return at most n of some values, evenly spread over them, with the first and the last.
+
+    Examples
+    --------
+    >>> spread(np.arange(10), 4)
+    array([0, 3, 6, 9])
+    """
+    if len(values) <= n:
+        return values
+    return values[np.linspace(0, len(values) - 1, n).round().astype(np.int64)]
+
+
 def good_views(track: np.ndarray) -> np.ndarray:
     """Tell which sightings of one ID show it as it mostly is: not cut off, not covered.
 
