@@ -1,6 +1,9 @@
 """Badges for Colab and Binder: those of the one address, or none."""
 
 import runpy
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -44,6 +47,20 @@ def test_badges_name_address_and_notebook_and_go_without_a_trace():
     assert notebook == _read(path)
 
 
-def test_the_cell_calls_what_is_there():
-    cell = TOOL["CELL"]
-    assert (ROOT / cell.split('run_path("course/')[1].split('"')[0]).exists()
+def test_in_colab_the_cell_fetches_the_course_once_and_goes_to_the_notebooks(tmp_path, monkeypatch):
+    fetched = []
+
+    def clone(command, check):
+        fetched.append(command[-2])
+        (command[-1] / "tools").mkdir(parents=True)
+        (command[-1] / "notebooks").mkdir()
+        shutil.copy(ROOT / "tools/colab.py", command[-1] / "tools")
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setitem(sys.modules, "google.colab", sys)
+    monkeypatch.setattr(subprocess, "run", clone)
+    for _ in range(2):
+        exec(TOOL["CELL"] % {"repository": "some/where"}, {})
+    assert fetched == ["https://github.com/some/where"]
+    assert Path.cwd() == tmp_path / "course/notebooks"

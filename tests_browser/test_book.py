@@ -27,3 +27,19 @@ def test_the_api_is_there_and_can_be_found(page):
     expect(found).to_be_visible(timeout=20_000)
     page.goto((BOOK / "api/instanceid_utils/tracking/tracker/index.html").as_uri())
     expect(page.get_by_text("Give every object of the next frame its ID.")).to_be_visible()
+
+
+def test_a_solution_is_folded_and_opens(page):
+    page.goto((BOOK / "notebooks/07_your_own_video.html").as_uri())
+    solution = page.locator("details.hide", has_text="# 1:").first
+    code = solution.locator("pre").first
+    expect(code).to_be_hidden()
+    solution.locator("summary").click()
+    expect(code).to_be_visible()
+
+
+def test_the_course_is_drawn_on_its_index(page):
+    page.goto((BOOK / "notebooks/index.html").as_uri())
+    drawn = page.get_by_role("img", name="What each notebook makes and hands on")
+    expect(drawn).to_be_visible()
+    assert drawn.evaluate("picture => picture.naturalWidth") > 1000

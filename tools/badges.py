@@ -23,11 +23,13 @@ In Colab run the folded cell below first; elsewhere it does nothing ([why](../do
 CELL = """import runpy
 import subprocess
 import sys
+from pathlib import Path
 
 if "google.colab" in sys.modules:  # which has opened this notebook alone
-    address = "https://github.com/%(repository)s"
-    subprocess.run(["git", "clone", "--quiet", "--depth=1", address, "course"], check=False)
-    runpy.run_path("course/tools/colab.py", run_name="__main__")"""
+    course, address = Path.home() / "course", "https://github.com/%(repository)s"
+    if not course.exists():
+        subprocess.run(["git", "clone", "--quiet", "--depth=1", address, course], check=True)
+    runpy.run_path(str(course / "tools/colab.py"), run_name="__main__")"""
 CELL_ID = "colab"
 
 
