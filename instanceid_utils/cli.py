@@ -26,6 +26,14 @@ FORMATS = (  # of `formats.FORMATS`
     "frame-json",
     "cvat",
 )
+LOSSES = (  # of `training.LOSSES`
+    "random",
+    "semi-hard",
+    "batch-hard",
+    "batch-all",
+    "nearest-view",
+    "semi-hard-sorted",
+)
 OUTPUTS = ("video", "masks", "mot", "mots", "youtube-vis", "decisions", "contact-sheet", "timeline")
 
 EXAMPLES = {
@@ -329,12 +337,7 @@ def _train(parser):
         default="smoke",
         help="smoke: a minute or two (default); full: hours",
     )
-    add(
-        "--loss",
-        choices=("random", "semi-hard", "batch-hard", "batch-all", "semi-hard-sorted"),
-        default="semi-hard",
-        help="default semi-hard",
-    )
+    add("--loss", choices=LOSSES, default="semi-hard", help="default semi-hard")
     add("--epochs", type=int, help="default: the profile's")
     add("--identities", type=int, metavar="N", help="in a batch (default: the profile's)")
     add("--seed", type=int, default=0)

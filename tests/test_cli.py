@@ -17,6 +17,7 @@ import pytest
 from instanceid_utils import cli, formats
 from instanceid_utils.app.outputs import OUTPUTS
 from instanceid_utils.gallery.gallery import Gallery
+from instanceid_utils.training.losses import LOSSES
 from instanceid_utils.video.reader import read_video
 from tests.moving_shapes import HEIGHT, WIDTH, Video, write_folder
 
@@ -50,6 +51,7 @@ def test_the_examples_can_be_parsed(command):
 def test_the_parser_knows_what_the_package_knows():
     assert set(cli.FORMATS) == set(formats.FORMATS)
     assert cli.OUTPUTS == OUTPUTS
+    assert set(cli.LOSSES) == set(LOSSES)
 
 
 @pytest.mark.parametrize(

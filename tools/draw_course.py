@@ -7,9 +7,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 TARGET = ROOT / "docs/course.svg"
 
-WIDTH, HEIGHT = 1200, 560  # of the picture
+WIDTH, HEIGHT = 1200, 768  # of the picture
 BOX_WIDTH, BOX_HEIGHT = 236, 158
-LEFT, UPPER, LOWER = (30, 331, 632, 933), 92, 336  # sides of the boxes, and tops of their rows
+LEFT = (30, 331, 632, 933)  # sides of the boxes
+UPPER, LOWER, LAST = 92, 336, 580  # tops of their rows
 BLUE, ORANGE, GREEN, PURPLE = "#0072b2", "#d55e00", "#009e73", "#8059a5"
 INK, GREY, LINE, PAPER = "#22303c", "#5f6f7d", "#b8c4ce", "#ffffff"
 
@@ -23,6 +24,7 @@ BOXES = {
     6: (LEFT[2], LOWER, "how good the embedding is,", "and how sure that is", ORANGE),
     7: (LEFT[1], LOWER, "a video of your own,", "tracked and put right", GREEN),
     8: (LEFT[0], LOWER, "one set of identities", "for a folder of videos", PURPLE),
+    9: (LEFT[3], LAST, "a gallery that is trusted,", "kept and corrected", PURPLE),
 }
 #: A path, the label on it, where that stands, and whether files are handed on or only the idea.
 ARROWS = (
@@ -33,7 +35,8 @@ ARROWS = (
     ("M1051 250 V328", "your weights and threshold", 1051, 293, True),
     ("M800 250 V328", "your weights", 800, 293, True),
     ("M148 250 V289 H700 V328", "crops", 424, 282, True),
-    ("M1051 494 V520 H449 V502", "the tracker, in one call", 750, 538, False),
+    ("M1010 494 V520 H449 V502", "the tracker, in one call", 750, 538, False),
+    ("M1090 494 V572", "the tracker, in the long run", 1060, 552, False),
     ("M331 415 H274", "for many", 298, 406, False),
 )
 
@@ -115,6 +118,10 @@ def icon(number):
         )
     if number == 7:
         return film(10, 0, 100, 48) + f'<path d="M50 13 L76 24 L50 35 Z" fill="{GREEN}"/>'
+    if number == 9:
+        ids = ((18, BLUE, "1"), (60, ORANGE, "4"), (102, BLUE, "1"))
+        drawn = (dot(x, 24, 12, c) + words(x, 28, n, 12, PAPER) for x, c, n in ids)
+        return "".join(drawn) + words(39, 29, "+", 16) + words(81, 29, "=", 16)
     ends = ((14, BLUE), (60, ORANGE), (106, GREEN))
     strips = "".join(film(x - 14, 0, 30, 20) for x, _ in ends)
     joined = "".join(line(f"M{x} 22 L60 38", GREY) for x, _ in ends)

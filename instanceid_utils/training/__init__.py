@@ -10,6 +10,7 @@ __getattr__, __dir__, __all__ = lazy_names(
     __name__,
     {
         "losses": ("LOSSES", "fraction_active", "get_loss"),
+        "look_alikes": ("LookAlikes",),
         "sampling": ("PKSampler", "random_triplets"),
         "augmentation": ("augment",),
         "degradation": ("Degradation", "degrade"),

@@ -18,32 +18,41 @@ from tqdm.auto import tqdm
 
 from instanceid_utils.atomic_files import write_atomically
 from instanceid_utils.data.davis import DavisDataset
-from instanceid_utils.data.segment_sets import collect
+from instanceid_utils.data.segment_sets import SegmentSet
+from instanceid_utils.embedding.network import build_network
+from instanceid_utils.embedding.tensorflow import tf
+from instanceid_utils.evaluation.conditions import cut_conditions
+from instanceid_utils.evaluation.regimes import REGIMES
 from instanceid_utils.evaluation.retrieval import evaluate_set
-from instanceid_utils.synthetic.populations import population
+from instanceid_utils.synthetic.populations import crowd_population, population
+from instanceid_utils.training.degradation import PERFECT, Degradation
 from instanceid_utils.training.loop import embed_with, train
-from instanceid_utils.training.pretrain import VALIDATION_SEED
+from instanceid_utils.training.pretrain import COLOUR, CROWD_VIEWS, VALIDATION_SEED, degraded
 from instanceid_utils.training.recipe import Recipe
 
-REFERENCE = Recipe(run=4, threshold_weight=1.0, averaging=0.99, epochs=1)
+#: The recipe of the shipped weights, cut short; the fixed colours join the network afterwards.
+REFERENCE = Recipe(run=4, threshold_weight=1.0, averaging=0.99, epochs=1, degradation=Degradation())
 
-#: Name -> what differs from the reference; ``background`` is a choice of data, not of recipe.
+#: Name, without a comma -> what differs from the reference. Not of the recipe are ``crowds``
+#: (False leaves them out), ``colour`` (the fixed colours that join) and ``steps``.
 VARIANTS: dict[str, dict] = {
     "reference": {},
-    "semi-hard alone": {"threshold_weight": 0.0},
-    "random triplets alone": {"threshold_weight": 0.0, "loss": "random"},
-    "batch-hard alone": {"threshold_weight": 0.0, "loss": "batch-hard"},
-    "batch-all alone": {"threshold_weight": 0.0, "loss": "batch-all"},
-    "plain pooling": {"pooling": "plain"},
-    "background kept": {"background": True},
-    "no colour histogram": {"n_bins": 0},
+    "untrained": {"steps": 0},
+    "learned part": {"colour": {}},
+    "learned part untrained": {"colour": {}, "steps": 0},
+    "colours of the whole": {"colour": {**COLOUR, "colour_bands": 1}},
+    "no learned colours": {"n_bins": 0},
+    "no degradation": {"degradation": PERFECT},
+    "no crowds": {"crowds": False},
     "no augmentation": {"augmentation": False},
-    "crops of 32": {"crop_size": 32},
-    "P 8, K 8": {"n_identities": 8, "n_instances": 8},
-    "32 dimensions": {"dim": 32},
-    "256 dimensions": {"dim": 256},
+    "other light and interlacing": {"degradation": Degradation(light=0.3, interlaced=0.15)},
+    "look-alikes mined": {"look_alikes": True},
+    "views as sets": {"loss": "nearest-view"},
+    "batch-hard alone": {"threshold_weight": 0.0, "loss": "batch-hard"},
+    "plain pooling": {"pooling": "plain"},
+    "wider": {"widths": (48, 96, 192)},
 }
-METRICS = ("rank1", "map", "auc", "eer", "tar_at_far_1pct")
+METRICS = ("rank1", "map", "auc", "tar_at_far_1pct")
 
 
 def run_variant(name: str, sets: dict, steps: int, *, seed: int = 0, progress: bool = True) -> dict:
@@ -53,9 +62,9 @@ def run_variant(name: str, sets: dict, steps: int, *, seed: int = 0, progress: b
     ----------
     name : str
         A key of ``VARIANTS``.
-    sets : dict
-        ``train`` and any number of sets to evaluate on, each a pair of SegmentSet: background
-        filled, background kept. The second may be None where the variant does not need it.
+    sets : dict of str to SegmentSet
+        ``train``, with the background kept; ``crowds`` to join to it, if there are any; and any
+        number of sets to evaluate on, with the background as it is to be seen.
     steps : int
         Training steps.
     seed : int
@@ -65,35 +74,38 @@ def run_variant(name: str, sets: dict, steps: int, *, seed: int = 0, progress: b
     Returns
     -------
     dict
-        ``variant`` and, for each other set, its metrics as ``set metric``.
+        ``variant``, ``seed`` and, for each other set, its metrics as ``set metric``.
     """
     changes = dict(VARIANTS[name])
-    kept = int(changes.pop("background", False))
+    colour, steps = changes.pop("colour", COLOUR), changes.pop("steps", steps)
+    with_crowds = changes.pop("crowds", True)
     recipe = replace(REFERENCE, batches_per_epoch=steps, seed=seed, **changes)
-    chosen = {key: pair[kept].resized(recipe.crop_size) for key, pair in sets.items()}
-    data = chosen.pop("train")
-    first = next(iter(chosen.values()))
-    with tempfile.TemporaryDirectory() as folder:
-        network = train(data, first, recipe, folder, progress=progress).network
-    row = {"variant": name}
+    chosen = {key: part.resized(recipe.crop_size) for key, part in sets.items()}
+    data, crowds = chosen.pop("train"), chosen.pop("crowds", None)
+    if crowds is not None and with_crowds:
+        data = data.joined(crowds)
+    network = build_network(**recipe.architecture, **colour)
+    network.set_weights(_trained(data, next(iter(chosen.values())), recipe, progress))
+    row = {"variant": name, "seed": seed}
     for key, part in chosen.items():
         report = evaluate_set(partial(embed_with, network), part, n_bootstrap=0)
         row.update({f"{key} {metric}": round(report.as_dict()[metric], 4) for metric in METRICS})
     return row
 
 
-def _pair(n_identities, n_views, seed, cache, workers):
-    kept = {"cache": cache, "workers": workers, "keep_background": True}
-    return (
-        population(n_identities, n_views, seed, cache, workers=workers),
-        population(n_identities, n_views, seed, **kept),
-    )
+def _trained(data, validation, recipe, progress):
+    """Return the weights after ``recipe.batches_per_epoch`` steps, which may be none."""
+    if not recipe.batches_per_epoch:
+        tf.keras.utils.set_random_seed(recipe.seed)
+        return build_network(**recipe.architecture).get_weights()
+    with tempfile.TemporaryDirectory() as folder:
+        return train(data, validation, recipe, folder, progress=progress).network.get_weights()
 
 
 def write_table(path, rows, command):
     """Write the table as CSV under a comment with the command that makes it."""
     lines = [f"# {command}", ",".join(rows[0])]
-    lines += [",".join(str(value).replace(",", " /") for value in row.values()) for row in rows]
+    lines += [",".join(map(str, row.values())) for row in rows]
     write_atomically(path, "\n".join(lines) + "\n")
 
 
@@ -104,44 +116,70 @@ def read_table(path) -> tuple:
     -------
     command : str
     rows : list of dict
-        Metrics as float.
+        Metrics as float, ``seed`` as int.
     """
     first, *lines = Path(path).read_text(encoding="utf-8").splitlines()
+    kinds = {"variant": str, "seed": int}
     rows = [
-        {key: value if key == "variant" else float(value) for key, value in row.items()}
+        {key: kinds.get(key, float)(value) for key, value in row.items()}
         for row in csv.DictReader(lines)
     ]
     return first.lstrip("# "), rows
 
 
+def draw_sets(n_identities: int, n_views: int, n_crowds: int, cache, workers: int = 2) -> dict:
+    """Draw what `run_variant` takes: generated identities to train on, and others.
+
+    Returns
+    -------
+    dict of str to SegmentSet
+        ``train``, ``crowds``, ``generated`` and ``generated boxes``.
+    """
+    kept = {"cache": cache, "workers": workers, "keep_background": True}
+    held_out = population(160, n_views, VALIDATION_SEED, **kept)
+    return {
+        "train": population(n_identities, n_views, 1, **kept),
+        "crowds": crowd_population(n_crowds, CROWD_VIEWS, 1, cache, workers=workers),
+        "generated": degraded(held_out, PERFECT),
+        "generated boxes": degraded(held_out, Degradation(box=1, fault=0, small=0)),
+    }
+
+
+def _real_sets(root, step=4) -> dict[str, SegmentSet]:
+    frames = REGIMES["every frame"](DavisDataset(root), step=step)
+    parts = cut_conditions(frames, conditions=("perfect masks", "boxes"), step=step)
+    return dict(zip((root.name, f"{root.name} boxes"), parts.values()))
+
+
 def main(argv=None):
-    """Run all variants that the table does not hold yet."""
+    """Run all variants, with all seeds, that the table does not hold yet."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--out", type=Path, default=Path("benchmarks/ablations.csv"))
     parser.add_argument("--work", type=Path, default=Path("runs/pretrain"))
-    parser.add_argument("--identities", type=int, default=1200)
+    parser.add_argument("--identities", type=int, default=800)
     parser.add_argument("--views", type=int, default=12)
-    parser.add_argument("--steps", type=int, default=400)
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--crowds", type=int, default=24)
+    parser.add_argument("--steps", type=int, default=250)
+    parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--data-root", type=Path, help="a DAVIS folder to report on as well")
     args = parser.parse_args(argv)
     cache = args.work / "population"
-    sets = {
-        "train": _pair(args.identities, args.views, 1, cache, args.workers),
-        "generated": _pair(160, args.views, VALIDATION_SEED, cache, args.workers),
-    }
-    command = f"python -m instanceid_utils.training.ablation --identities {args.identities} "
-    command += f"--views {args.views} --steps {args.steps} --seed {args.seed}"
+    sets = draw_sets(args.identities, args.views, args.crowds, cache, args.workers)
+    told = ("identities", "views", "crowds", "steps", "seeds")
+    command = " ".join(
+        ["python -m instanceid_utils.training.ablation"]
+        + [f"--{name} {getattr(args, name)}" for name in told]
+    )
     if args.data_root:
-        davis = DavisDataset(args.data_root)
-        sets["davis"] = (collect(davis), collect(davis, keep_background=True))
+        sets.update(_real_sets(args.data_root))
         command += f" --data-root {shlex.quote(args.data_root.name)}"
     old, rows = read_table(args.out) if args.out.exists() else (command, [])
     rows = rows if old == command else []
-    done = {row["variant"] for row in rows}
-    for name in tqdm([n for n in VARIANTS if n.replace(",", " /") not in done], desc="variants"):
-        rows.append(run_variant(name, sets, args.steps, seed=args.seed, progress=False))
+    done = {(row["variant"], row["seed"]) for row in rows}
+    runs = [(name, seed) for seed in range(args.seeds) for name in VARIANTS]
+    for name, seed in tqdm([run for run in runs if run not in done], desc="variants"):
+        rows.append(run_variant(name, sets, args.steps, seed=seed, progress=False))
         write_table(args.out, rows, command)
 
 

@@ -29,12 +29,19 @@ class Degradation:
     small : float
         Share that is shrunk to 16 to 50 % of a crop's side, half of them compressed (JPEG), a
         third noisy, and enlarged again.
+    light : float
+        Share in other light: exposure (gain and gamma, clipped at white) and a cast of colour,
+        far beyond the tint of ``training.augment``.
+    interlaced : float
+        Share whose odd rows are of another moment, moved sideways by up to an eighth of a crop.
     """
 
     box: float = 0.35
     fault: float = 0.2
     stranger: float = 0.2
     small: float = 0.3
+    light: float = 0.0
+    interlaced: float = 0.0
 
 
 #: Crops as they come from perfect masks: their background is filled, and no more.
@@ -62,6 +69,7 @@ def degrade(crops: np.ndarray, rng: np.random.Generator, how: Degradation | None
     n = len(crops)
     kind, small, behind = rng.random(n), rng.random(n) < how.small, rng.random(n) < how.stranger
     others = rng.permutation(n)
+    lit, woven = _share(how.light, n, rng), _share(how.interlaced, n, rng)
     for i, crop in enumerate(crops):
         pixels, mask = crop[..., :3].copy(), crop[..., 3] > 127
         box = cv2.boundingRect((crop[..., 3] > 0).view(np.uint8))
@@ -74,10 +82,19 @@ def degrade(crops: np.ndarray, rng: np.random.Generator, how: Degradation | None
             mask = _unless_tiny(mask & ~hidden, mask)
             if kind[i] < how.box + how.fault:
                 mask = _unless_tiny(_FAULTS[rng.integers(len(_FAULTS))](mask, box, rng), mask)
+        if lit[i]:
+            pixels = _in_other_light(pixels, rng)
+        if woven[i]:
+            pixels, mask = _interlace(pixels, mask, rng)
         if small[i]:
             pixels, mask = _shrink(pixels, mask, rng)
         out[i] = filled(pixels, mask)
     return out
+
+
+def _share(share, n, rng):
+    """Choose whom something happens to; draws nothing where it happens to nobody."""
+    return rng.random(n) < share if share else np.zeros(n, bool)
 
 
 def _unless_tiny(changed, mask):
@@ -174,3 +191,20 @@ def _shrink(pixels, mask, rng):
     coarse = cv2.resize(mask * np.uint8(255), (side, side), interpolation=cv2.INTER_AREA)
     coarse = cv2.resize(coarse, (size, size), interpolation=cv2.INTER_LINEAR) > 127
     return pixels, _unless_tiny(coarse, mask)
+
+
+def _in_other_light(pixels, rng):
+    levels = np.arange(256)[:, None] / 255
+    gains = np.exp(rng.normal(0, 0.3) + rng.normal(0, 0.12, 3))
+    curves = np.clip(gains * levels ** np.exp(rng.normal(0, 0.2)), 0, 1)
+    table = np.rint(255 * curves).astype(np.uint8)
+    return table[pixels, np.arange(3)]
+
+
+def _interlace(pixels, mask, rng):
+    size = len(mask)
+    move = int(rng.integers(1, size // 8 + 1)) * (1 if rng.random() < 0.5 else -1)
+    pixels, woven = pixels.copy(), mask.copy()
+    pixels[1::2] = np.roll(pixels[1::2], move, axis=1)
+    woven[1::2] = np.roll(mask[1::2], move, axis=1)
+    return pixels, _unless_tiny(woven, mask)

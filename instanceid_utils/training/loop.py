@@ -19,6 +19,7 @@ from instanceid_utils.embedding.tensorflow import tf
 from instanceid_utils.evaluation.retrieval import evaluate_set
 from instanceid_utils.training.augmentation import augment
 from instanceid_utils.training.degradation import degrade
+from instanceid_utils.training.look_alikes import LookAlikes
 from instanceid_utils.training.losses import fraction_active, get_loss, threshold_loss
 from instanceid_utils.training.recipe import Recipe
 from instanceid_utils.training.sampling import PKSampler
@@ -98,12 +99,13 @@ class Trainer:
         momentum = tf.minimum(recipe.averaging, (1 + step) / (10 + step))
         for average, weight in zip(self.averaged.weights, self.network.weights):
             average.assign(momentum * average + (1 - momentum) * weight)
-        return loss, fraction_active(labels, embeddings, recipe.margin)
+        return loss, fraction_active(labels, embeddings, recipe.margin), embeddings
 
     def epoch(self, data: SegmentSet, epoch: int, progress=True):
         """Train for one epoch; returns mean loss and mean share of active triplets."""
         recipe = self.recipe
         rng = np.random.default_rng([recipe.seed, epoch])
+        alike = LookAlikes(np.unique(data.identities)) if recipe.look_alikes else None
         sampler = PKSampler(
             data.identities,
             recipe.n_identities,
@@ -111,6 +113,7 @@ class Trainer:
             rng,
             recipe.batches_per_epoch,
             run=recipe.run,
+            look_alikes=alike,
         )
         values = []
         bar = tqdm(
@@ -122,9 +125,13 @@ class Trainer:
         )
         for batch in bar:
             crops = data.crops[batch]
-            crops = degrade(crops, rng) if recipe.degradation else crops
+            if recipe.degradation:
+                crops = degrade(crops, rng, recipe.degradation)
             crops = augment(crops, rng) if recipe.augmentation else crops.astype(np.float32)
-            values.append([v.numpy() for v in self.step(crops, data.identities[batch])])
+            loss, active, embeddings = self.step(crops, data.identities[batch])
+            values.append((float(loss), float(active)))
+            if alike:
+                alike.remember(data.identities[batch], embeddings.numpy())
         return np.mean(values, 0)
 
 

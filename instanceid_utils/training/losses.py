@@ -86,6 +86,25 @@ def batch_all_loss(labels, embeddings, margin):
     return tf.math.divide_no_nan(linear_loss(value, distances, use), n_total)
 
 
+def nearest_view_loss(labels, embeddings, margin):
+    """Per anchor the nearest positive and the nearest negative: views as a set.
+
+    A gallery keeps several views of an instance, and the nearest of them decides: an anchor needs
+    one of its own to be nearer than everybody else's, and its other views may be far away. Easy
+    positives with hard negatives, Xuan et al. 2020, "Improved Embeddings with Easy Positive
+    Triplet Mining". Returns 0 with zero gradient if no anchor has both.
+    """
+    distances = l2_distances(embeddings)
+    positive, negative = pair_masks(labels)
+    far = tf.constant(float("inf"), distances.dtype)
+    own = tf.reduce_min(tf.where(positive, distances, far), 1)
+    others = tf.reduce_min(tf.where(negative, distances, far), 1)
+    usable = tf.math.is_finite(own) & tf.math.is_finite(others)
+    own, others = tf.boolean_mask(own, usable), tf.boolean_mask(others, usable)
+    total = tf.reduce_sum(tf.maximum(own - others + margin, 0.0))
+    return tf.math.divide_no_nan(total, tf.cast(tf.size(own), total.dtype))
+
+
 def semi_hard_sorted_loss(labels, embeddings, margin):
     """TFA's semi-hard loss in O(B^2) memory, and without its NaN.
 
@@ -155,6 +174,7 @@ LOSSES = {
     "semi-hard": semi_hard_loss,
     "batch-hard": batch_hard_loss,
     "batch-all": batch_all_loss,
+    "nearest-view": nearest_view_loss,
     "semi-hard-sorted": semi_hard_sorted_loss,
 }
 

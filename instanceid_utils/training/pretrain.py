@@ -60,7 +60,9 @@ def main(argv=None):
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     args = _arguments(argv)
     cache = args.work / "population"
-    recipe = replace(PROFILES["full"], seed=args.seed, epochs=args.epochs, degradation=True)
+    recipe = replace(
+        PROFILES["full"], seed=args.seed, epochs=args.epochs, degradation=Degradation()
+    )
 
     def drawn(n_identities, seed):
         return population(

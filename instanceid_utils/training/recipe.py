@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from instanceid_utils.embedding.network import WIDTHS
+from instanceid_utils.training.degradation import Degradation
 
 
 @dataclass(frozen=True)
@@ -28,9 +29,12 @@ class Recipe:
         Momentum of the exponential average of the weights, which is what is kept.
     augmentation : bool
         See ``training.augment``.
-    degradation : bool
-        Whether crops are degraded before that, see ``training.degrade``: they must have the
+    degradation : Degradation, optional
+        How crops are degraded before that, see ``training.degrade``: they must have the
         background in their boxes, as ``collect(..., keep_background=True)`` leaves it.
+    look_alikes : bool
+        Whether runs are of those whom the network takes for each other, as far as it has met
+        them, instead of neighbours in the order of the labels; see ``training.LookAlikes``.
     patience : int
         Epochs without a better validation mAP after which training stops; 0 for never.
     crop_size, dim, widths, n_bins, pooling, backbone, backbone_layers, backbone_weights
@@ -49,7 +53,8 @@ class Recipe:
     threshold_weight: float = 0.0
     averaging: float = 0.998
     augmentation: bool = True
-    degradation: bool = False
+    degradation: Degradation | None = None
+    look_alikes: bool = False
     patience: int = 0
     crop_size: int = 64
     dim: int = 128

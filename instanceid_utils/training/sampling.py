@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from instanceid_utils.training.look_alikes import LookAlikes
+
 
 class PKSampler:
     """Batches of P identities with K instances each, drawn afresh on every iteration.
@@ -29,6 +31,9 @@ class PKSampler:
         Half of a batch's identities are drawn as runs of this many neighbours in the order of
         the labels. Where look-alikes are numbered side by side, they meet in a batch and are
         its hard negatives. Default: 1, all identities drawn alone.
+    look_alikes : LookAlikes, optional
+        A memory of the labels' identities, to draw these runs from in place of neighbours. Who
+        was not met yet brings nobody.
     allow_singletons : bool
         Take identities with a single instance too, K times the same segment. That makes
         sense only if each copy is augmented differently.
@@ -56,6 +61,7 @@ class PKSampler:
         n_batches: int | None = None,
         *,
         run: int = 1,
+        look_alikes: LookAlikes | None = None,
         allow_singletons: bool = False,
     ):
         labels = _check_labels(labels)
@@ -81,6 +87,7 @@ class PKSampler:
             n_batches = max(1, len(labels) // (n_identities * n_instances))
         self.n_identities, self.n_instances = n_identities, n_instances
         self.n_batches, self._rng, self._run = n_batches, rng, run
+        self._look_alikes = look_alikes
         self._members = np.split(np.argsort(labels, kind="stable"), np.cumsum(counts)[:-1])
 
     @property
@@ -100,10 +107,18 @@ class PKSampler:
         if self._run == 1:
             return self._rng.choice(len(self._members), self.n_identities, replace=False)
         n_runs = self.n_identities // 2 // self._run
-        starts = self._rng.choice(len(self._members) // self._run, n_runs, replace=False)
-        neighbours = (starts[:, None] * self._run + np.arange(self._run)).ravel()
+        if self._look_alikes is not None:
+            neighbours = self._alike(n_runs)
+        else:
+            starts = self._rng.choice(len(self._members) // self._run, n_runs, replace=False)
+            neighbours = (starts[:, None] * self._run + np.arange(self._run)).ravel()
         others = self._rng.permutation(np.setdiff1d(np.arange(len(self._members)), neighbours))
         return np.concatenate([neighbours, others[: self.n_identities - len(neighbours)]])
+
+    def _alike(self, n_runs):
+        seeds = self._rng.choice(len(self._members), n_runs, replace=False)
+        near = [self._look_alikes.around(seed, self._run - 1) for seed in seeds.tolist()]
+        return np.unique(np.concatenate([seeds, *near]))
 
     def _draw(self, members):
         if len(members) >= self.n_instances:

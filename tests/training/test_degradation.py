@@ -29,7 +29,7 @@ def test_nothing_but_the_fill(crops):
     assert (found[inside] == crops[inside]).all() and (found[~inside][:, :3] == FILL).all()
 
 
-@pytest.mark.parametrize("name", ["box", "fault", "stranger", "small"])
+@pytest.mark.parametrize("name", ["box", "fault", "stranger", "small", "light", "interlaced"])
 def test_each_does_something_and_keeps_a_segment(crops, name):
     clean = degrade(crops, np.random.default_rng(0), NOTHING)
     how = NOTHING.__class__(**{**vars(NOTHING), name: 1.0})
@@ -56,6 +56,25 @@ def test_a_mask_loses_what_a_stranger_hides_and_a_box_holds_it(crops):
     assert (masks[0, ..., 3] > 0).sum() < (crops[0, ..., 3] > 0).sum()
     assert set(np.unique(masks[0][masks[0, ..., 3] > 0][:, 0])) == {200}
     assert len(np.unique(boxes[0][boxes[0, ..., 3] > 0][:, 0])) > 1
+
+
+def test_other_light_moves_colours_and_no_mask(crops):
+    clean = degrade(crops, np.random.default_rng(0), NOTHING)
+    lit = degrade(crops, np.random.default_rng(0), Degradation(0, 0, 0, 0, light=1))
+    assert (lit[..., 3] == clean[..., 3]).all()
+    inside = clean[..., 3] > 0
+    moved = lit[inside].astype(int) - clean[inside]
+    assert np.abs(moved[:, :3]).max() > 30
+    assert (np.ptp(moved[:, :3], axis=1) > 3).any()  # a cast, not brightness alone
+
+
+def test_interlacing_moves_every_second_row(crops):
+    clean = degrade(crops, np.random.default_rng(0), NOTHING)
+    woven = degrade(crops, np.random.default_rng(0), Degradation(0, 0, 0, 0, interlaced=1))
+    assert (woven[:, ::2] == clean[:, ::2]).all()
+    for one, other in zip(woven[:, 1::2, :, 3], clean[:, 1::2, :, 3]):
+        moves = [move for move in range(-8, 9) if (one == np.roll(other, move, axis=1)).all()]
+        assert moves and 0 not in moves
 
 
 def test_the_same_seed_gives_the_same(crops):

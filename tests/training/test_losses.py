@@ -69,6 +69,17 @@ def oracle_batch_hard(labels, d):
     return np.mean(losses)
 
 
+def oracle_nearest_view(labels, d):
+    losses = []
+    n = range(len(labels))
+    for a in n:
+        own = [d[a, p] for p in n if p != a and labels[p] == labels[a]]
+        others = [d[a, k] for k in n if labels[k] != labels[a]]
+        if own and others:
+            losses.append(max(min(own) - min(others) + MARGIN, 0))
+    return np.mean(losses) if losses else 0
+
+
 def all_losses(labels, d):
     return [d[a, p] - d[a, n] + MARGIN for a, p, negatives in triplets(labels) for n in negatives]
 
@@ -82,6 +93,7 @@ ORACLES = {
     "semi-hard-sorted": oracle_semi_hard,
     "batch-hard": oracle_batch_hard,
     "batch-all": oracle_batch_all,
+    "nearest-view": oracle_nearest_view,
 }
 
 
@@ -176,13 +188,24 @@ def test_sorted_loss_equals_tfa_in_value_and_gradient(make, margin, n_samples):
         np.testing.assert_allclose(gradient, expected_gradient, atol=1e-6)
 
 
-def test_sorted_loss_without_positive_pair_or_negative_is_zero_with_zero_gradient():
+@pytest.mark.parametrize("name", ["semi-hard-sorted", "nearest-view"])
+def test_without_positive_pair_or_negative_it_is_zero_with_zero_gradient(name):
     for labels in (np.arange(6), np.zeros(6, int)):
         _, embeddings = make_batch(0, n_samples=6)
-        loss = functools.partial(semi_hard_sorted_loss, margin=MARGIN)
+        loss = functools.partial(LOSSES[name], margin=MARGIN)
         value, gradient = value_and_gradient(loss, labels, embeddings)
         assert value == 0
         assert (gradient == 0).all()
+
+
+def test_nearest_view_leaves_the_other_views_of_an_instance_where_they_are():
+    labels = np.array([0, 0, 0, 1, 1])
+    embeddings = unit([[1, 0.1, 0], [1, 0, 0], [-1, 0, 0.1], [0, 1, 0], [0, 1, 0.1]])
+    loss = functools.partial(LOSSES["nearest-view"], margin=MARGIN)
+    value, _ = value_and_gradient(loss, labels, embeddings)
+    d = np.linalg.norm(embeddings[2] - embeddings, axis=1)
+    far_view = max(min(d[:2]) - min(d[3:]) + MARGIN, 0)
+    assert value == pytest.approx(far_view / 5, rel=1e-5)  # all others have a view nearby
 
 
 def test_sorted_loss_takes_a_batch_that_tfa_cannot():

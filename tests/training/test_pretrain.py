@@ -8,6 +8,7 @@ import pytest
 from instanceid_utils import Embedder
 from instanceid_utils.synthetic.populations import population
 from instanceid_utils.training import ablation, pretrain
+from instanceid_utils.training.degradation import PERFECT, Degradation
 from instanceid_utils.training.recipe import Recipe
 
 TABLE = Path(__file__).parents[2] / "benchmarks" / "ablations.csv"
@@ -51,29 +52,59 @@ def test_one_command_makes_weights_card_and_threshold(tmp_path, cache, monkeypat
     assert Embedder.pretrained(out).weights_sha256 == first
 
 
-def test_a_variant_trains_and_reports(cache, monkeypatch):
-    monkeypatch.setattr(ablation, "REFERENCE", TINY)
-    part = population(8, 4, 7, cache, workers=1, progress=False)
-    held_out = population(4, 4, 8, cache, workers=1, progress=False)
-    sets = {"train": (part, None), "generated": (held_out, None)}
-    row = ablation.run_variant("crops of 32", sets, 2, progress=False)
-    assert row["variant"] == "crops of 32" and 0 <= row["generated map"] <= 1
+@pytest.fixture
+def sets(cache, monkeypatch):
+    monkeypatch.setattr(ablation, "REFERENCE", replace(TINY, degradation=Degradation()))
+    kept = {"workers": 1, "progress": False, "keep_background": True}
+    held_out = population(4, 4, 8, cache, **kept)
+    return {
+        "train": population(8, 4, 7, cache, **kept),
+        "crowds": replace(held_out, identities=held_out.identities + 1000),
+        "generated": pretrain.degraded(held_out, PERFECT),
+    }
+
+
+def _metrics(row):
+    return [row[f"generated {name}"] for name in ablation.METRICS]
+
+
+def test_a_variant_trains_and_reports(sets):
+    row = ablation.run_variant("plain pooling", sets, 2, seed=1, progress=False)
+    assert row["variant"] == "plain pooling" and row["seed"] == 1
+    assert all(0 <= value <= 1 for value in _metrics(row))
+    again = ablation.run_variant("plain pooling", sets, 2, seed=1, progress=False)
+    assert again == row
+
+
+def test_what_is_no_part_of_the_recipe_changes_the_result(sets):
+    def metrics(name, steps=3):
+        return _metrics(ablation.run_variant(name, sets, steps, progress=False))
+
+    reference = metrics("reference")
+    for name in ("untrained", "learned part", "no crowds"):
+        assert metrics(name) != reference
+    assert metrics("untrained") == metrics("untrained", steps=1)  # whatever is asked for
 
 
 def test_every_variant_is_a_recipe():
-    for changes in ablation.VARIANTS.values():
-        replace(ablation.REFERENCE, **{k: v for k, v in changes.items() if k != "background"})
+    others = ("crowds", "colour", "steps")
+    for name, changes in ablation.VARIANTS.items():
+        replace(ablation.REFERENCE, **{k: v for k, v in changes.items() if k not in others})
+        assert "," not in name
 
 
 def test_the_table_comes_back_with_its_command(tmp_path):
-    rows = [{"variant": "P 8, K 8", "generated map": 0.5}, {"variant": "b", "generated map": 1.0}]
+    rows = [
+        {"variant": "32 dimensions", "seed": 0, "generated map": 0.5},
+        {"variant": "b", "seed": 2, "generated map": 1.0},
+    ]
     ablation.write_table(tmp_path / "t.csv", rows, "python -m x")
-    command, back = ablation.read_table(tmp_path / "t.csv")
-    assert command == "python -m x"
-    assert [row["variant"] for row in back] == ["P 8 / K 8", "b"]
-    assert [row["generated map"] for row in back] == [0.5, 1.0]
+    assert ablation.read_table(tmp_path / "t.csv") == ("python -m x", rows)
 
 
-def test_the_stored_table_holds_every_variant():
+def test_the_stored_table_holds_every_variant_with_every_seed():
     _, rows = ablation.read_table(TABLE)
-    assert {row["variant"] for row in rows} == {n.replace(",", " /") for n in ablation.VARIANTS}
+    seeds = {row["seed"] for row in rows}
+    found = {(row["variant"], row["seed"]) for row in rows}
+    assert found == {(name, seed) for name in ablation.VARIANTS for seed in seeds}
+    assert len(seeds) >= 2
