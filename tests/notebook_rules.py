@@ -15,6 +15,7 @@ _ABSOLUTE = re.compile(
     r"(?<![\w.:/~<-])/(?:home|Users|root|tmp|work|opt|usr|var|mnt|private|content)/"
     r"|\b[A-Za-z]:\\{1,2}\w{2,}\\"
 )
+_FOLD = re.compile(r"<details.*?</details>", re.DOTALL)
 _LINK = re.compile(r"\]\(([^)\s]+)\)")
 
 
@@ -116,6 +117,25 @@ def few_definitions(notebook):
     return []
 
 
+def solutions_run(notebook):
+    """A solution that is code is a cell, which nbval runs: folded away, and in no other fold."""
+    hidden = [
+        n
+        for n, cell in _code(notebook)
+        if cell.metadata.get("jupyter", {}).get("source_hidden") and "hide-cell" in _tags(cell)
+    ]
+    return [
+        f"cell {n} is a solution that is not folded away"
+        for n, cell in _code(notebook)
+        if "solution" in _tags(cell) and n not in hidden
+    ] + [
+        f"cell {n} has code in <details>, which nothing runs: make it a cell tagged `solution`"
+        for n, cell in enumerate(notebook.cells, 1)
+        if cell.cell_type == "markdown"
+        and any("```" in fold for fold in _FOLD.findall(cell.source))
+    ]
+
+
 def title_with_number(notebook, path):
     first = notebook.cells[0]
     wanted = f"# {int(path.name[:2])}. "
@@ -169,5 +189,6 @@ CONTENT_RULES = (
     prose_between_code,
     short_code_cells,
     few_definitions,
+    solutions_run,
 )
 FILE_RULES = (title_with_number, navigation_line, links_lead_somewhere, small_file)

@@ -13,6 +13,7 @@ import pytest
 from instanceid_utils import cli
 from instanceid_utils.app import video_tracking
 from instanceid_utils.data import read_manifest, write_label_map
+from instanceid_utils.embedding import Embedder
 from instanceid_utils.formats import detect_format, read_masks
 from instanceid_utils.gallery import Gallery
 from instanceid_utils.mnist import read_mnist
@@ -238,3 +239,29 @@ def test_quiet_is_quiet(make_davis, tmp_path, capfd):
     assert run("calibrate", root, "--out", tmp_path / "c.json", "--quiet") == 0
     out, err = capfd.readouterr()
     assert out.startswith("threshold ") and "%|" not in err and "segments" not in err
+
+
+def test_weights_adapted_to_a_camera_track_with_a_threshold_of_their_own(tmp_path, capsys):
+    rng = np.random.default_rng(0)
+    rows, columns = np.mgrid[:96, :160]
+    (tmp_path / "masks").mkdir()
+    with VideoWriter(tmp_path / "gate.mp4", 10, crf=5) as writer:
+        for t in range(12):  # one stands, one walks
+            image = np.full((96, 160, 3), 70, np.uint8)
+            labels = np.zeros((96, 160), np.uint8)
+            for label, x, colour in ((1, 40, (200, 40, 40)), (2, 100 + t, (40, 60, 220))):
+                disc = np.hypot(rows - 48, columns - x) < 14
+                image[disc], labels[disc] = colour + rng.integers(-9, 10, (disc.sum(), 3)), label
+            writer.write(image)
+            write_label_map(tmp_path / "masks" / f"{t:05}.png", labels)
+    video, masks = tmp_path / "gate.mp4", tmp_path / "masks"
+    words = ["train", "--unlabelled", video, "--masks", masks, "--steps", 2, "--quiet"]
+    assert run(*words, "--out", tmp_path / "mine") == 0
+    assert "2 tracklets, 24 views; threshold" in capsys.readouterr().out
+    card = tmp_path / "mine" / "weights.json"
+    adapted, shipped = Embedder.pretrained(card), Embedder.pretrained()
+    assert adapted.card["adapted_from"] == shipped.weights_sha256 != adapted.weights_sha256
+    assert adapted.threshold > 0
+    words = ["track", video, "--masks", masks, "--weights", card, "--out", tmp_path / "out"]
+    assert run(*words, "--quiet") == 0
+    assert json.loads((tmp_path / "out" / "summary.json").read_text())["n_ids"] == 2

@@ -1,12 +1,14 @@
 """Tracklets end at the first doubt; a network gets better at them and stays near to itself."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from instanceid_utils.embedding import Embedder, build_network
 from instanceid_utils.evaluation import pairwise_distances
 from instanceid_utils.segments import find_segments
-from instanceid_utils.training import adapt, follow
+from instanceid_utils.training import adapt, follow, recalibrate
 
 HEIGHT, WIDTH = 96, 160
 A, B = (200, 40, 40), (190, 60, 50)
@@ -74,3 +76,21 @@ def test_strangers_part_and_hold_keeps_them_near(embedder):
     assert clearance(free) > clearance(seen.vectors) + 0.03
     moved = [np.linalg.norm(vectors - seen.vectors, axis=1).mean() for vectors in (free, held)]
     assert moved[1] < 0.6 * moved[0]
+
+
+def test_the_threshold_follows_the_scale_of_the_embedding(embedder):
+    seen = follow(embedder, video(lambda time: 110))
+    distances = pairwise_distances(seen.vectors)
+    strangers = distances[seen.tracklets[:, None] != seen.tracklets[None]]
+    old = replace(Embedder.pretrained().calibration, threshold=float(np.median(strangers)))
+    found = recalibrate(0.5 * seen.vectors, seen, old, "f" * 64)
+    assert found.threshold == pytest.approx(max(0.05, 0.5 * old.threshold), abs=2e-3)
+    assert found.far == pytest.approx(0.5, abs=0.02)  # as many strangers as before
+    assert found.weights_sha256 == "f" * 64 and found.evidence == old.evidence
+    assert found.galleries is None and found.n_identities == 2
+
+
+def test_a_threshold_that_no_stranger_reaches_stays(embedder):
+    seen = follow(embedder, video(lambda time: 110))
+    old = replace(Embedder.pretrained().calibration, threshold=1.9)
+    assert recalibrate(seen.vectors, seen, old, "f" * 64).threshold == 1.9
