@@ -1,5 +1,6 @@
 """Badges for Colab and Binder: those of the one address, or none."""
 
+import re
 import runpy
 import shutil
 import subprocess
@@ -64,3 +65,20 @@ def test_in_colab_the_cell_fetches_the_course_once_and_goes_to_the_notebooks(tmp
         exec(TOOL["CELL"] % {"repository": "some/where"}, {})
     assert fetched == ["https://github.com/some/where"]
     assert Path.cwd() == tmp_path / "course/notebooks"
+
+
+def test_what_is_said_to_run_without_tensorflow_asks_for_none():
+    told = (ROOT / "docs/online.md").read_text("utf-8")
+    told = re.search(r"with a newer one ([\d, and]+\d)", told)[1]
+    without = [path for path in NOTEBOOKS if str(int(path.name[:2])) in re.findall(r"\d", told)]
+    asking = re.compile(r"tensorflow|\btraining\b|ensure_weights|build_network")
+    code = "\n".join(
+        cell.source for path in without for cell in _read(path).cells if cell.cell_type == "code"
+    )
+    assert len(without) > 1 and asking.findall(code) == []
+
+
+def test_binder_takes_the_python_of_the_conda_environment():
+    runtime = (ROOT / ".binder/runtime.txt").read_text("utf-8").strip()
+    conda = (ROOT / "environment.yml").read_text("utf-8")
+    assert f"- {runtime.replace('-', '=')} " in conda

@@ -49,7 +49,9 @@ def _good():
         cells += [code, new_markdown_cell("A sentence, and https://example.org/home/page.")]
     cells[1].metadata["tags"] = ["parameters"]
     cells[3].metadata["tags"] = ["nbval-ignore-output"]
-    cells[7].metadata.update(jupyter={"source_hidden": True}, tags=["solution", "hide-cell"])
+    folds = {"source_hidden": True, "outputs_hidden": True}
+    cells[7].metadata.update(jupyter=folds, tags=["solution", "hide-cell"])
+    cells[7].source = f"# Solution 1\n{cells[7].source}"
     cells[8].source = "<details><summary>Answers</summary>\n\n1. `x = 1`.\n\n</details>"
     return new_notebook(cells=cells)
 
@@ -115,7 +117,12 @@ SPOILED = {
     "prose_between_code": [_drop(6)],
     "short_code_cells": [_source(5, "x = 1\n" * 21)],
     "few_definitions": [_source(5, "\n".join(f"def f{n}(): pass" for n in range(4)))],
-    "solutions_run": [_unfold(7), _tag(7, "solution"), _source(6, _IN_A_FOLD)],
+    "solutions_run": [
+        _unfold(7),
+        _tag(7, "solution"),
+        _source(7, "# 1: this line is in sight\nx = 1"),
+        _source(6, _IN_A_FOLD),
+    ],
     "title_with_number": [
         _source(0, "# Convert\n[previous](01_a.ipynb) | [index](../README.md)"),
         _source(0, "# 3. Convert\n[previous](01_a.ipynb) | [index](../README.md)"),

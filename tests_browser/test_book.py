@@ -31,7 +31,7 @@ def test_the_api_is_there_and_can_be_found(page):
 
 def test_a_solution_is_folded_and_opens(page):
     page.goto((BOOK / "notebooks/07_your_own_video.html").as_uri())
-    solution = page.locator("details.hide", has_text="# 1:").first
+    solution = page.locator("details.hide", has_text="# Solution 1").first
     code = solution.locator("pre").first
     expect(code).to_be_hidden()
     solution.locator("summary").click()
