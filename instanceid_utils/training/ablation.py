@@ -119,7 +119,7 @@ def read_table(path) -> tuple:
         Metrics as float, ``seed`` as int.
     """
     first, *lines = Path(path).read_text(encoding="utf-8").splitlines()
-    kinds = {"variant": str, "seed": int}
+    kinds: dict[str, type] = {"variant": str, "seed": int}
     rows = [
         {key: kinds.get(key, float)(value) for key, value in row.items()}
         for row in csv.DictReader(lines)
