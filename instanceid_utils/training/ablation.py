@@ -119,9 +119,12 @@ def read_table(path) -> tuple:
         Metrics as float, ``seed`` as int.
     """
     first, *lines = Path(path).read_text(encoding="utf-8").splitlines()
-    kinds: dict[str, type] = {"variant": str, "seed": int}
     rows = [
-        {key: kinds.get(key, float)(value) for key, value in row.items()}
+        {
+            "variant": row.pop("variant"),
+            "seed": int(row.pop("seed")),
+            **{metric: float(value) for metric, value in row.items()},
+        }
         for row in csv.DictReader(lines)
     ]
     return first.lstrip("# "), rows
