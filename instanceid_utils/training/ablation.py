@@ -22,7 +22,7 @@ from instanceid_utils.data.segment_sets import SegmentSet
 from instanceid_utils.embedding.network import build_network
 from instanceid_utils.embedding.tensorflow import tf
 from instanceid_utils.evaluation.conditions import cut_conditions
-from instanceid_utils.evaluation.regimes import REGIMES
+from instanceid_utils.evaluation.regimes import every
 from instanceid_utils.evaluation.retrieval import evaluate_set
 from instanceid_utils.synthetic.populations import crowd_population, population
 from instanceid_utils.training.degradation import PERFECT, Degradation
@@ -149,7 +149,7 @@ def draw_sets(n_identities: int, n_views: int, n_crowds: int, cache, workers: in
 
 
 def _real_sets(root, step=4) -> dict[str, SegmentSet]:
-    frames = REGIMES["every frame"](DavisDataset(root), step=step)
+    frames = every(DavisDataset(root), step=step)
     parts = cut_conditions(frames, conditions=("perfect masks", "boxes"), step=step)
     return dict(zip((root.name, f"{root.name} boxes"), parts.values()))
 
@@ -162,7 +162,7 @@ def main(argv=None):
     parser.add_argument("--identities", type=int, default=800)
     parser.add_argument("--views", type=int, default=12)
     parser.add_argument("--crowds", type=int, default=24)
-    parser.add_argument("--steps", type=int, default=250)
+    parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--data-root", type=Path, help="a DAVIS folder to report on as well")
