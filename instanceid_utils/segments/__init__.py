@@ -13,6 +13,7 @@ from instanceid_utils.segments.crops import (
     with_background,
 )
 from instanceid_utils.segments.segments import Segments, box_segments, check_frame, find_segments
+from instanceid_utils.segments.white_balance import shades_of_grey
 
 __all__ = [
     "CROP_SIZE",
@@ -23,6 +24,7 @@ __all__ = [
     "check_frame",
     "cut_crops",
     "find_segments",
+    "shades_of_grey",
     "square_boxes",
     "with_background",
 ]
