@@ -39,6 +39,13 @@ ARROWS = (
     ("M1090 494 V572", "the tracker, in the long run", 1060, 552, False),
     ("M331 415 H274", "for many", 298, 406, False),
 )
+#: Ways through the course, by the time or the wish that one has.
+WAYS = {
+    "everything, in order: six hours": (1, 2, 3, 4, 5, 6, 7, 8, 9),
+    "the idea, in two hours": (1, 3, 4, 5),
+    "a video of your own first": (7, 5, 9),
+    "a folder full of videos": (7, 8),
+}
 
 
 def titles():
@@ -68,7 +75,7 @@ def line(path, colour, more=""):
 
 def words(x, y, text, size, colour=INK, more='text-anchor="middle"'):
     """Write one line."""
-    text = html.escape(text)
+    text = html.escape(str(text))
     return f'<text x="{x}" y="{y}" font-size="{size}" fill="{colour}" {more}>{text}</text>'
 
 
@@ -136,9 +143,7 @@ def box(number, title):
     parts = (
         f'<rect x="{left}" y="{top}" {size} fill="{PAPER}" stroke="{colour}" stroke-width="2"/>',
         dot(left + 22, top + 22, 13, colour),
-        words(
-            left + 22, top + 27, str(number), 15, PAPER, 'text-anchor="middle" font-weight="bold"'
-        ),
+        words(left + 22, top + 27, number, 15, PAPER, 'text-anchor="middle" font-weight="bold"'),
         words(left + 42, top + 27, title, 13, INK, 'font-weight="bold"'),
         f'<g transform="translate({middle - 60} {top + 48})">{icon(number)}</g>',
         words(middle, top + 122, first, 13.5, GREY),
@@ -156,6 +161,19 @@ def arrow(path, label, x, y, handed_on):
     return line(path, colour, head) + patch + words(x, y, label, 13, colour)
 
 
+def ways():
+    """Draw the ways through the course, a line each, where the last row has room."""
+    parts = [words(LEFT[0], LAST + 22, "Ways through", 15, INK, 'font-weight="bold"')]
+    for row, (name, numbers) in enumerate(WAYS.items()):
+        y = LAST + 52 + 32 * row
+        parts.append(words(LEFT[0], y, name, 13.5, GREY, ""))
+        parts.append(line(f"M{LEFT[1]} {y - 5} H{LEFT[1] + 44 * (len(numbers) - 1)}", LINE))
+        for place, number in enumerate(numbers):
+            x = LEFT[1] + 44 * place
+            parts.append(dot(x, y - 5, 11, BOXES[number][-1]) + words(x, y, number, 13, PAPER))
+    return "\n".join(parts)
+
+
 def draw():
     """Return the picture as SVG."""
     names = titles()
@@ -171,6 +189,7 @@ def draw():
         words(1168, 34, "solid: files handed on; dashed: the idea", 13, GREY, 'text-anchor="end"'),
         *(arrow(*one) for one in ARROWS),
         *(box(number, names[number]) for number in BOXES),
+        ways(),
         "</svg>",
     ]
     return "\n".join(parts) + "\n"
